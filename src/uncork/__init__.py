@@ -1,0 +1,50 @@
+"""uncork measures what holds a trained neural network back, mends it, and proves the gain.
+
+The names below are loaded when first used, so that `import uncork` costs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Split": "uncork.data.split",
+    "Recipe": "uncork.train.recipe",
+    "Metric": "uncork.schema.metric",
+    "Subject": "uncork.schema.subject",
+    "Predictions": "uncork.models.predictions",
+    "audit": "uncork.run.audit",
+    "treat": "uncork.run.treat",
+    "load_weights": "uncork.models.weights",
+    "Report": "uncork.schema.report",
+    "BadInput": "uncork.schema.errors",
+    "UncorkError": "uncork.schema.errors",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+if TYPE_CHECKING:
+    from uncork.data.split import Split as Split
+    from uncork.models.predictions import Predictions as Predictions
+    from uncork.models.weights import load_weights as load_weights
+    from uncork.run.audit import audit as audit
+    from uncork.run.treat import treat as treat
+    from uncork.schema.errors import BadInput as BadInput
+    from uncork.schema.errors import UncorkError as UncorkError
+    from uncork.schema.metric import Metric as Metric
+    from uncork.schema.report import Report as Report
+    from uncork.schema.subject import Subject as Subject
+    from uncork.train.recipe import Recipe as Recipe
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'uncork' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Splits and how they are read: arrays, memory maps, datasets, texts, tables."""

@@ -1,0 +1,1 @@
+"""Memoised pure functions of artifacts, shared by probes."""

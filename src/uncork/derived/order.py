@@ -1,0 +1,28 @@
+"""Rows in the split's own order, so that no result depends on how an artifact happens to be sorted."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uncork.schema.artifacts import PassData
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
+
+@functools.lru_cache(maxsize=4)
+def ordered(passed: PassData) -> PassData:
+    """The same rows sorted by their position in the split."""
+    return passed.take(np.argsort(passed.rows, kind="stable"))
+
+
+def random_half(passed: PassData, rng: np.random.Generator) -> Bool[np.ndarray, " n"]:
+    """A mask over about half of the rows; rows of one group fall on the same side."""
+    names, which = np.unique(passed.clusters, return_inverse=True)
+    side = np.zeros(len(names), bool)
+    side[rng.permutation(len(names))[: len(names) // 2]] = True
+    mask: Bool[np.ndarray, " n"] = side[which]
+    return mask

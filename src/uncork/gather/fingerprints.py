@@ -1,0 +1,196 @@
+"""Hashes of the raw rows of every split, and near duplicates of train.
+
+What it gathers
+---------------
+A 128-bit hash of each raw row of train, validation and test (numbers are first cast to the splits' common type, so that
+equal values hash alike). Near duplicates: rows closer to a row of train than a quarter of the median such distance.
+A positive control: rows of train with noise added, and how many of them the same search finds.
+
+How it streams
+--------------
+Batch by batch; 16 bytes of hash and 48 of sketch per row stay. The sketch is a random projection of the scaled row
+to 24 numbers. So many rows are looked up that queries × train rows stays below 4 · 10⁸: linear in the rows.
+
+What it costs
+-------------
+Two readings of each split, no forward pass; and one matrix product of sketches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uncork.data.split import Split
+from uncork.gather._contract import Context, gatherer
+from uncork.schema.artifacts import Fingerprints, FingerprintsData
+from uncork.schema.seeds import generator
+
+SKETCH = 24
+PAIRS = 4e8
+NEAR = 0.25  # of the median distance to the nearest row of train
+SPIKES = 100
+_BATCH = 1024
+_NONE = np.zeros((0, 16), np.uint8)
+
+
+def price(request: Fingerprints, context: Context) -> float:
+    present = [context.subject.train, context.subject.validation, context.subject.test]
+    return 2e-5 * sum(len(s) for s in present if s is not None)
+
+
+@gatherer(Fingerprints, price=price)
+def gather(request: Fingerprints, context: Context) -> FingerprintsData:
+    subject = context.subject
+    splits = {name: getattr(subject, name) for name in ("train", "validation", "test")}
+    present = {name: split for name, split in splits.items() if split is not None}
+    common = _common_type(present)
+    hashes = {name: hash_rows(split, common) for name, split in present.items()}
+    near = _Near(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), np.zeros(0), (0, 0), 0, 0)
+    if "train" in present and common is not None:
+        near = near_duplicates(present, hashes, generator(context.seed, "fingerprints"))
+    return FingerprintsData(
+        train=hashes.get("train", _NONE),
+        validation=hashes.get("validation", _NONE),
+        test=hashes.get("test", _NONE),
+        near_pairs=near.pairs,
+        near_split=near.split,
+        near_distance=near.distance,
+        near_queried=near.queried,
+        spiked=near.spiked,
+        spiked_found=near.spiked_found,
+    )
+
+
+def _common_type(splits: dict[str, Split]) -> np.dtype[Any] | None:
+    """The type to which rows of all splits are cast before hashing; None where rows are not arrays of numbers."""
+    firsts = [split.take(np.arange(1)) for split in splits.values()]
+    if not all(isinstance(first, np.ndarray) and first.dtype.kind in "biuf" for first in firsts):
+        return None
+    return np.result_type(*firsts)
+
+
+def hash_rows(split: Split, common: np.dtype[Any] | None = None) -> np.ndarray:
+    """(n, 16) uint8, blake2b of each raw row."""
+    hashes = np.empty((len(split), 16), np.uint8)
+    for rows, batch in split.batches(_BATCH):
+        for row, content in zip(rows, _contents(batch, common), strict=True):
+            hashes[row] = np.frombuffer(hashlib.blake2b(content, digest_size=16).digest(), np.uint8)
+    return hashes
+
+
+def _contents(batch: Any, common: np.dtype[Any] | None) -> Iterator[bytes]:
+    if isinstance(batch, np.ndarray):
+        wide = np.ascontiguousarray(batch if common is None else batch.astype(common))
+        if wide.dtype.kind == "f":
+            wide = wide + 0.0  # −0 and 0 are the same value
+        return (row.tobytes() for row in wide)
+    if isinstance(batch, list):
+        return (text.encode() for text in batch)
+    return (repr(row).encode() for row in np.asarray(batch.to_numpy(), dtype=object).tolist())
+
+
+@dataclass(frozen=True)
+class _Near:
+    pairs: np.ndarray
+    split: np.ndarray
+    distance: np.ndarray
+    queried: tuple[int, int]
+    spiked: int
+    spiked_found: int
+
+
+class _Scale:
+    """Centres and scales rows: by column for flat rows (tables), by one figure for rows of more axes (pictures)."""
+
+    def __init__(self, train: Split, rng: np.random.Generator) -> None:
+        sample = train.take(np.sort(rng.permutation(len(train))[:2000]))
+        self.shape = sample.shape[1:]
+        flat = sample.reshape(len(sample), -1).astype(np.float32)
+        self.centre = np.nan_to_num(np.nanmean(flat, axis=0))
+        spread = np.nan_to_num(np.nanstd(flat, axis=0))
+        overall = float(spread.mean()) or 1.0
+        per_column = np.where(spread > 1e-3 * overall, spread, overall)
+        self.spread = per_column if sample.ndim == 2 else np.full(flat.shape[1], overall, np.float32)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        flat = batch.reshape(len(batch), -1).astype(np.float32)
+        scaled: np.ndarray = np.nan_to_num((flat - self.centre) / self.spread)
+        return scaled
+
+
+def near_duplicates(splits: dict[str, Split], hashes: dict[str, np.ndarray], rng: np.random.Generator) -> _Near:
+    """Rows of validation and test that are nearly rows of train, exact copies left out."""
+    train = splits["train"]
+    scale = _Scale(train, rng)
+    projection = rng.normal(size=(len(scale.centre), SKETCH)).astype(np.float32) / np.sqrt(SKETCH)
+    sketch = np.empty((len(train), SKETCH), np.float16)
+    for rows, batch in train.batches(_BATCH):
+        sketch[rows] = scale(batch) @ projection
+    seen = {h.tobytes() for h in hashes["train"]}
+
+    def nearest(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(train row, distance) of the nearest among the three whose sketches are nearest."""
+        candidates = _three_nearest(flat @ projection, sketch)
+        raw = np.stack([_distance(flat, scale(train.take(c))) for c in candidates.T], axis=1)
+        best = raw.argmin(axis=1)
+        at = np.arange(len(flat))
+        return candidates[at, best], raw[at, best]
+
+    found: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = []
+    queried = [0, 0]
+    most = max(200, int(PAIRS / len(train)))
+    for number, name in ((1, "validation"), (2, "test")):
+        if name not in splits:
+            continue
+        split = splits[name]
+        rows = np.sort(rng.permutation(len(split))[:most])
+        queried[number - 1] = len(rows)
+        rows = np.array([r for r in rows if hashes[name][r].tobytes() not in seen], np.int64)
+        for start in range(0, len(rows), _BATCH):
+            at = rows[start : start + _BATCH]
+            found.append((number, at, *nearest(scale(split.take(at)))))
+    if not found:
+        return _Near(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), np.zeros(0), (queried[0], queried[1]), 0, 0)
+    distance = np.concatenate([f[3] for f in found])
+    median = float(np.median(distance))
+    near = distance < NEAR * median
+    which = np.concatenate([np.full(len(f[1]), f[0]) for f in found])
+    pairs = np.stack([np.concatenate([f[2] for f in found]), np.concatenate([f[1] for f in found])], axis=1)
+    spikes = np.sort(rng.permutation(len(train))[:SPIKES])
+    noise = rng.normal(size=(len(spikes), len(scale.centre))).astype(np.float32)
+    noise *= NEAR / 2 * median / np.linalg.norm(noise, axis=1, keepdims=True)
+    _, reached = nearest(scale(train.take(spikes)) + noise)
+    return _Near(
+        pairs=pairs[near].astype(np.int64),
+        split=which[near],
+        distance=distance[near] / median if median else distance[near],
+        queried=(queried[0], queried[1]),
+        spiked=len(spikes),
+        spiked_found=int((reached < NEAR * median).sum()),
+    )
+
+
+def _three_nearest(queries: np.ndarray, sketch: np.ndarray) -> np.ndarray:
+    """(q, 3) rows of `sketch` nearest to each query, read in blocks so that no full matrix of distances is made."""
+    k = min(3, len(sketch))
+    best_rows = np.zeros((len(queries), 0), np.int64)
+    best = np.zeros((len(queries), 0), np.float32)
+    for start in range(0, len(sketch), 16_384):
+        block = sketch[start : start + 16_384].astype(np.float32)
+        square = np.square(block).sum(axis=1)[None] - 2 * queries @ block.T
+        nearest = np.argpartition(square, min(k, len(block)) - 1, axis=1)[:, :k]
+        best_rows = np.concatenate([best_rows, nearest + start], axis=1)
+        best = np.concatenate([best, np.take_along_axis(square, nearest, axis=1)], axis=1)
+        keep = np.argsort(best, axis=1, kind="stable")[:, :k]
+        best_rows, best = np.take_along_axis(best_rows, keep, axis=1), np.take_along_axis(best, keep, axis=1)
+    return best_rows
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    lengths: np.ndarray = np.linalg.norm(a - b, axis=1)
+    return lengths

@@ -1,0 +1,1 @@
+"""Adapters to one Model protocol: torch, scikit-learn, predictions only."""

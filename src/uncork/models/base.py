@@ -1,0 +1,75 @@
+"""The one face that every kind of model has inside uncork."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from uncork.schema.errors import BadInput
+
+SMALLEST_PROBABILITY = 1e-12
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a model says of a batch: logits (b, K) float32, (b, 1) for regression; features (b, d) float32 or None."""
+
+    logits: np.ndarray
+    features: np.ndarray | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """`task`: "classification" or "regression". `n_outputs`: K, or 1. `has_inputs`: whether it reads raw inputs.
+
+    `accepts_nan`: whether a NaN in the inputs is the model's own affair (imputing pipelines, trees).
+    `classes`: names in the order of the outputs, where the model knows them.
+    """
+
+    task: str
+    has_inputs: bool
+    accepts_nan: bool
+    classes: tuple[str, ...] | None
+
+    @property
+    def n_outputs(self) -> int: ...
+
+    def outputs(self, batch: Any, features: bool = False) -> Output:
+        """The model's answer to a batch as `Split.take` gives it. Raises BadInput where the batch doesn't fit."""
+
+    def fingerprint(self) -> str:
+        """Hex hash of weights and settings."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON: kind, parameters, bytes, feature_layer, features (how they were found), notes."""
+
+
+def from_probabilities(p: np.ndarray) -> np.ndarray:
+    """(b, K) probabilities → float32 logits, ln p, with p clipped at 1e-12."""
+    return np.asarray(np.log(np.clip(p, SMALLEST_PROBABILITY, None)), dtype=np.float32)
+
+
+def from_score(z: np.ndarray) -> np.ndarray:
+    """(b,) logit of the second of two classes → (b, 2) float32 logits [0, z]."""
+    return np.stack([np.zeros_like(z), z], axis=1).astype(np.float32)
+
+
+def frame_matrix(frame: Any) -> np.ndarray:
+    """A DataFrame of numbers as (b, columns) float32. Raises BadInput that names a column that holds none."""
+    columns = []
+    for name in frame.columns:
+        values = frame[name].to_numpy()
+        if values.dtype.kind not in "iufb":
+            raise BadInput(
+                f"x: column {name!r} holds {values.dtype}, not numbers: encode it, or leave it out of the DataFrame"
+            )
+        columns.append(values.astype(np.float32))
+    return np.stack(columns, axis=1)
+
+
+def is_frame(batch: Any) -> bool:
+    """Whether a batch is a DataFrame."""
+    return hasattr(batch, "columns") and hasattr(batch, "to_numpy")

@@ -1,0 +1,131 @@
+"""A scikit-learn estimator, or one that looks like it, as a Model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from uncork.models.base import Output, from_probabilities, from_score
+from uncork.models.code import code_fingerprint
+from uncork.schema.errors import BadInput
+
+
+class SklearnModel:
+    """A fitted classifier (predict_proba, else decision_function) or regressor.
+
+    `preprocess` gets the batch as the split gives it. Raises BadInput where the estimator is not fitted, or has
+    neither method.
+    """
+
+    has_inputs = True
+    accepts_nan = True
+
+    def __init__(
+        self, estimator: Any, *, task: str | None = None, preprocess: Callable[[Any], Any] | None = None
+    ) -> None:
+        self.estimator, self.preprocess = estimator, preprocess
+        self.task = task or estimator_task(estimator) or "classification"
+        self.classes: tuple[str, ...] | None = None
+        self.n_outputs = 1
+        _check_fitted(estimator)
+        if self.task == "classification":
+            self._method = next((m for m in ("predict_proba", "decision_function") if hasattr(estimator, m)), "")
+            if not self._method:
+                raise BadInput(
+                    f"{_name(estimator)} has neither predict_proba nor decision_function: a classifier needs one "
+                    "(SVC: probability=True; or wrap it in CalibratedClassifierCV)"
+                )
+            if not hasattr(estimator, "classes_"):
+                raise BadInput(f"{_name(estimator)} has no classes_: fit it first")
+            self.classes = tuple(str(c) for c in estimator.classes_)
+            self.n_outputs = len(self.classes)
+        else:
+            self._method = "predict"
+
+    def outputs(self, batch: Any, features: bool = False) -> Output:
+        """Logits (b, K): ln p, or decision scores; predicted values (b, 1) in regression. There are no features."""
+        if self.preprocess is not None:
+            batch = self.preprocess(batch)
+        if isinstance(batch, np.ndarray) and batch.ndim > 2:
+            batch = batch.reshape(len(batch), -1)
+        try:
+            out = getattr(self.estimator, self._method)(batch)
+        except ValueError as error:
+            shape = getattr(batch, "shape", (len(batch),))[1:]
+            first = str(error).strip().splitlines()[0]
+            raise BadInput(f"x: {_name(self.estimator)} refuses rows of shape {tuple(shape)}: {first}") from error
+        out = np.asarray(out)
+        if self.task == "regression":
+            if out.size != len(batch):
+                raise BadInput(f"{_name(self.estimator)} predicts {out.shape[1:]} values a row: give a model with one")
+            return Output(out.reshape(-1, 1).astype(np.float32))
+        if self._method == "predict_proba":
+            logits = from_probabilities(out)
+        else:
+            logits = from_score(out) if out.ndim == 1 else out.astype(np.float32)
+        if logits.shape != (len(batch), self.n_outputs):
+            raise BadInput(
+                f"{_name(self.estimator)}.{self._method} returns {logits.shape} for {len(batch)} rows and "
+                f"{self.n_outputs} classes: give one score per class (one-vs-rest, not one-vs-one)"
+            )
+        return Output(logits)
+
+    def fingerprint(self) -> str:
+        """Hash of the estimator, its fitted attributes and preprocess."""
+        import cloudpickle
+        import joblib
+
+        code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
+        try:
+            return str(joblib.hash((self.estimator, self.task, code)))
+        except Exception:  # lambdas and classes of __main__ inside a pipeline can't be pickled by reference
+            return str(joblib.hash((cloudpickle.dumps(self.estimator), self.task, code)))
+
+    def describe(self) -> dict[str, Any]:
+        scores = self._method == "decision_function"
+        return {
+            "kind": "scikit-learn",
+            "class": _name(self.estimator),
+            "parameters": None,
+            "bytes": None,
+            "feature_layer": None,
+            "features": "none: the model has no penultimate layer that is known",
+            "note": "outputs are scores (decision_function), not probabilities" if scores else "",
+        }
+
+
+def looks_like_estimator(model: Any) -> bool:
+    """Whether something has fit and predict, as scikit-learn's estimators and its followers' have."""
+    return all(callable(getattr(model, name, None)) for name in ("fit", "predict"))
+
+
+def estimator_task(estimator: Any) -> str | None:
+    """ "classification" or "regression", where the estimator says so."""
+    from sklearn.base import is_classifier, is_regressor
+
+    try:
+        if is_classifier(estimator):
+            return "classification"
+        if is_regressor(estimator):
+            return "regression"
+    except (AttributeError, TypeError):  # followers without tags
+        pass
+    return "classification" if hasattr(estimator, "predict_proba") else None
+
+
+def _check_fitted(estimator: Any) -> None:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise BadInput(f"{_name(estimator)} is not fitted: call fit on train before giving it to Subject") from None
+    except TypeError:  # not scikit-learn's own: its predict will tell
+        pass
+
+
+def _name(estimator: Any) -> str:
+    return type(estimator).__name__

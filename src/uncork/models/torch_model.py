@@ -1,0 +1,171 @@
+"""A torch module as a Model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from uncork.models.base import Output, from_probabilities, from_score
+from uncork.models.code import code_fingerprint
+from uncork.models.tensors import REFUSALS, call, place, reference, refusal, to_tensors
+from uncork.schema.errors import BadInput
+
+
+class TorchModel:
+    """`preprocess`: applied to every batch, as a tensor. `features`: submodule whose input counts as the features.
+
+    Without `features` they are the input of the last Linear that runs, once it is verified that the logits are
+    W f + b of it. One output in classification is the logit of the second of two classes. Outputs that are
+    probabilities already (softmax or sigmoid at the end) are turned back into logits, and `describe` says so.
+    `n_outputs` is 0 until a batch has run; `adapt` runs one.
+    """
+
+    has_inputs = True
+    accepts_nan = False
+    classes: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        task: str,
+        preprocess: Callable[[Any], Any] | None = None,
+        features: str | None = None,
+    ) -> None:
+        self.module, self.task, self.preprocess = module, task, preprocess
+        named = dict(module.named_modules())
+        if features is not None and features not in named:
+            some = ", ".join(name for name in list(named)[1:13])
+            raise BadInput(f"features={features!r} names no submodule of the model: it has {some}")
+        self._layer: str | None = features
+        self._features = f"input of {features}, as told" if features else "not asked for yet"
+        self._searched = features is not None
+        self.n_outputs = 0  # known once a batch has run
+        self._probabilities: bool | None = None
+
+    def outputs(self, batch: Any, features: bool = False) -> Output:
+        """Logits (b, K) and, where asked and found, features (b, d). The module's training mode is left as it was."""
+        with evaluating(self.module), torch.inference_mode():
+            tensors = place(to_tensors(batch, self.preprocess), reference(self.module))
+            raw, found = self._forward(tensors, features)
+            out = raw.float().cpu().numpy()
+        logits = self._logits(out, len(batch))
+        kept = None if found is None else found.flatten(1).float().cpu().numpy()
+        return Output(logits, kept)
+
+    def _forward(self, tensors: Any, features: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        layers = self._layers() if features else {}
+        seen: list[tuple[str, torch.Tensor]] = []
+
+        def keep(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+            return lambda _, inputs: seen.append((name, inputs[0])) if inputs else None
+
+        hooks = [layer.register_forward_pre_hook(keep(name)) for name, layer in layers.items()]
+        try:
+            raw = call(self.module, tensors)
+        except REFUSALS as error:
+            raise refusal(error, tensors, self.module, self.preprocess is not None) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if features and not self._searched:
+            self._settle_features(seen[-1] if seen else None, raw)
+        return raw, seen[-1][1] if seen and self._layer is not None else None
+
+    def _layers(self) -> dict[str, nn.Module]:
+        """The submodules whose input to watch: every Linear until the layer is settled, then that one."""
+        if self._layer is not None:
+            return {self._layer: self.module.get_submodule(self._layer)}
+        if self._searched:
+            return {}
+        return {name: part for name, part in self.module.named_modules() if isinstance(part, nn.Linear)}
+
+    def _settle_features(self, last: tuple[str, torch.Tensor] | None, raw: torch.Tensor) -> None:
+        self._searched = True
+        if last is None:
+            self._features = "none: no Linear layer ran; name a submodule with Subject(features=…)"
+            return
+        name, inputs = last
+        layer = self.module.get_submodule(name)
+        again = nn.functional.linear(inputs, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else inputs
+        same_size = inputs.ndim == 2 and again.numel() == raw.numel()
+        if same_size and torch.allclose(again.reshape(raw.shape).float(), raw.float(), rtol=1e-3, atol=1e-3):
+            self._layer = name
+            self._features = f"input of {name or 'the model'}; logits = W f + b verified"
+            return
+        self._features = (
+            f"none: the logits are not W f + b of the last Linear, {name}; name a submodule with Subject(features=…)"
+        )
+
+    def _logits(self, out: np.ndarray, b: int) -> np.ndarray:
+        if out.size and (out.ndim > 2 and max(out.shape[2:]) > 1):
+            raise BadInput(f"the model's output has shape {out.shape}: uncork reads (rows, classes), or (rows,)")
+        if b == 0 or out.size % b or (out.ndim > 1 and len(out) != b):
+            raise BadInput(f"the model's output has shape {out.shape} for {b} rows: it needs one row of outputs each")
+        out = out.reshape(b, -1)
+        if self.task == "regression":
+            if out.shape[1] != 1:
+                raise BadInput(f"the model has {out.shape[1]} outputs: regression takes one; or give metric='error'")
+        elif self._are_probabilities(out):
+            out = from_probabilities(np.concatenate([1 - out, out], axis=1) if out.shape[1] == 1 else out)
+        elif out.shape[1] == 1:
+            out = from_score(out[:, 0])
+        self.n_outputs = out.shape[1]
+        return out.astype(np.float32, copy=False)
+
+    def _are_probabilities(self, out: np.ndarray) -> bool:
+        """Settled on the first batch: logits that are all in [0, 1] and sum to one by chance don't occur."""
+        if self._probabilities is None:
+            if out.shape[1] == 1:
+                self._probabilities = isinstance(list(self.module.modules())[-1], nn.Sigmoid)
+            else:
+                self._probabilities = bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1, atol=1e-4))
+        return self._probabilities
+
+    def fingerprint(self) -> str:
+        """Hash of weights, buffers, the module's printed form, task, preprocess and features."""
+        code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((self.module, self.task, code, self._layer if self._told() else None)).encode())
+        for name, tensor in self.module.state_dict().items():
+            if isinstance(tensor, torch.Tensor):
+                flat = tensor.detach().cpu().contiguous().reshape(-1)
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def _told(self) -> bool:
+        return self._features.endswith("as told")
+
+    def describe(self) -> dict[str, Any]:
+        parameters = list(self.module.parameters())
+        note = "the outputs are probabilities; their logarithm (logit) is used" if self._probabilities else ""
+        return {
+            "kind": "torch",
+            "class": type(self.module).__qualname__,
+            "parameters": sum(p.numel() for p in parameters),
+            "bytes": sum(p.numel() * p.element_size() for p in parameters),
+            "device": str(reference(self.module).device),
+            "feature_layer": self._layer,
+            "features": self._features,
+            "note": note,
+        }
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards exactly the submodules that were training are training again."""
+    training = [part for part in module.modules() if part.training]
+    try:
+        for part in training:
+            part.training = False
+        yield
+    finally:
+        for part in training:
+            part.training = True

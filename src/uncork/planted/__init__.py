@@ -1,0 +1,1 @@
+"""Subjects with a known fault, on data that come with a dependency: for the demo, the tests and the benchmarks."""

@@ -1,0 +1,1 @@
+"""Shows a Report: in the terminal, and as one HTML file that loads nothing."""

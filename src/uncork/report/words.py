@@ -1,0 +1,222 @@
+"""The sentences that the terminal and the HTML page share: pure functions of a Report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from uncork.report.numbers import interval, number, percent, quantity
+from uncork.schema.finding import Estimate, Finding
+from uncork.schema.report import Headline, Report, Treatment
+
+NOT_MEASURED = ("not-applicable", "not-run", "error")
+_ORDER = ("bottleneck", "undetermined", "clear", *NOT_MEASURED)
+
+MULTIPLICITY = (
+    "Each verdict stands for itself: it is not corrected for how many were looked at. Only “principal” is. "
+    "Headrooms overlap, so they must not be added up."
+)
+
+
+def opening(report: Report) -> list[str]:
+    """What the model does and what to do about it, a sentence or three to a line."""
+    return [
+        _performance(report.headline),
+        *_circumstances(report),
+        *_gates(report),
+        principal(report),
+        *_treated(report),
+    ]
+
+
+def verdict_of(finding: Finding) -> str:
+    """The verdict in the words of its tier: a gate is open or closed, an investment is never wrong."""
+    words = {
+        ("gate", "bottleneck"): "open",
+        ("gate", "clear"): "closed",
+        ("investment", "bottleneck"): "gain",
+        ("investment", "clear"): "no gain",
+    }
+    return words.get((finding.tier, finding.verdict), finding.verdict.replace("-", " "))
+
+
+def headline_of(finding: Finding) -> str:
+    """One line that says what was found, or why nothing was."""
+    if finding.verdict in NOT_MEASURED:
+        return f"{verdict_of(finding)}: {finding.reason or 'no reason was recorded'}"
+    figure = f"headroom {quantity(finding.headroom)}" if finding.headroom is not None else ""
+    parts = [verdict_of(finding), figure]
+    if finding.verdict == "undetermined":
+        parts = [verdict_of(finding), figure if figure != "headroom undetermined" else "", *settle(finding)]
+    elif not figure:
+        parts.append(finding.summary or finding.reason)
+    return "; ".join(p for p in parts if p)
+
+
+def settle(finding: Finding) -> list[str]:
+    """What an undetermined finding could have shown, and what would settle it."""
+    parts = []
+    if finding.detectable is not None:
+        parts.append(f"these rows could have shown {number(finding.detectable)} or more")
+    if finding.rows_to_settle is not None:
+        parts.append(f"about {number(finding.rows_to_settle)} rows would settle it")
+    return parts or ["what these rows could have shown is not known"]
+
+
+def groups(report: Report) -> list[tuple[str, list[Finding]]]:
+    """Findings by what they may be compared with, each group ranked; empty groups left out.
+
+    Only quality headrooms are ranked by size: trust findings are never ranked against one another, and
+    investments and costs keep the order that the run gave them.
+    """
+    parts: dict[str, list[Finding]] = {"Gates": [], "Quality": [], "Investments": [], "Trust": [], "Cost": []}
+    for f in report.findings:
+        tier = {"gate": "Gates", "investment": "Investments"}.get(f.tier)
+        parts[tier or f.column.capitalize()].append(f)
+    return [(name, ranked(found, by_size=name == "Quality")) for name, found in parts.items() if found]
+
+
+def ranked(findings: Sequence[Finding], *, by_size: bool = True) -> list[Finding]:
+    """Bottlenecks first (largest headroom first), then undetermined, clear, and what was not measured."""
+
+    def key(f: Finding) -> tuple[int, float]:
+        return _ORDER.index(f.verdict), -_size(f.headroom) if by_size else 0.0
+
+    return sorted(findings, key=key)
+
+
+def principal(report: Report) -> str:
+    """The principal bottleneck, the set that can't be told apart, or that none is proven."""
+    leads = [f for id in report.principal for f in report.findings if f.id == id]  # in the causal order given
+    if len(leads) == 1:
+        return f"The principal bottleneck: {_sentence(leads[0].title)} {_mending(leads[0], report.headline)}"
+    if leads:
+        each = "; ".join(f"{f.title.rstrip('.')}, {quantity(f.headroom)}" for f in leads)
+        return f"These bottlenecks can't be told apart: {each}. They overlap: don't add them up."
+    measured = [f for f in report.findings if f.tier == "defect" and f.column == "quality"]
+    measured = [f for f in measured if f.verdict not in NOT_MEASURED]
+    if not measured:
+        return "No bottleneck is proven: no defect of quality could be measured here."
+    delta = delta_of(report)
+    threshold = f"δ = {number(delta)} {unit_of(report)}".rstrip() if delta is not None else "δ"
+    return (
+        f"No bottleneck is proven: of {_count(len(measured), 'defect')} measured, none has a headroom that is "
+        f"surely above {threshold} once corrected for how many were looked at."
+    )
+
+
+def shadow(gate: Finding) -> str:
+    """Which figures an open gate makes untrustworthy."""
+    return f"Until it is closed, don't trust {gate.spoils or 'any figure of this report'}."
+
+
+def command(report: Report, remedies: Sequence[str]) -> str:
+    """The command that tries some remedies on this run."""
+    return f"uncork treat {shlex.quote(report.folder or 'RUN')} --remedies {shlex.quote(','.join(remedies))}"
+
+
+def outcome(treatment: Treatment) -> str:
+    """`helps, kept`: the verdict and what was done about it."""
+    done = "kept" if treatment.kept else "dropped"
+    return treatment.verdict if treatment.verdict in NOT_MEASURED else f"{treatment.verdict}, {done}"
+
+
+def effects(treatment: Treatment) -> list[str]:
+    """Side effects as `log-loss 0.21 (0.19 to 0.23) → 0.15 (0.14 to 0.17) nats`."""
+    return [f"{e.name} {interval(e.before)} → {quantity(e.after)}" for e in treatment.side_effects]
+
+
+def unit_of_gain(treatment: Treatment) -> str:
+    """The unit that predicted, realised and control share."""
+    return next((e.unit for e in (treatment.realised, treatment.predicted, treatment.against_control) if e), "")
+
+
+def delta_of(report: Report) -> float | None:
+    """δ in the metric's display unit, where the subject states it."""
+    metric = report.subject.get("metric")
+    delta = metric.get("delta") if isinstance(metric, dict) else None
+    return float(delta) if isinstance(delta, int | float) else None
+
+
+def unit_of(report: Report) -> str:
+    metric = report.subject.get("metric")
+    return report.headline.unit or (str(metric.get("unit", "")) if isinstance(metric, dict) else "")
+
+
+def wrong_per_1000(headline: Headline) -> float | None:
+    """Wrong predictions per 1,000, for the metrics that count them."""
+    if headline.value is None or headline.unit not in ("errors per 1,000", "right per 1,000"):
+        return None
+    return headline.value if headline.unit.startswith("errors") else 1000 - headline.value
+
+
+def _performance(h: Headline) -> str:
+    rows = f"{number(h.n)} test rows"
+    estimate = Estimate(h.value, h.low, h.high, h.unit, h.n, h.method)
+    if h.value is None:
+        text = f"The model's {h.metric} on test is {interval(estimate)} ({rows})."
+    else:
+        figure, _, bounds = interval(estimate).removesuffix(")").partition(" (")
+        between = f"({percent(estimate.level)} interval {bounds.removeprefix('interval ')}; {rows})"
+        text = {
+            "errors per 1,000": f"Of 1,000 predictions {figure} are wrong {between}.",
+            "right per 1,000": f"Of 1,000 predictions {figure} are right {between}.",
+            "cost per 1,000": f"1,000 predictions cost {figure} {between}.",
+        }.get(h.unit, f"The model's {h.metric} is {figure}{_unit_after(h)} {between}.")
+    if h.clean is not None:
+        text += f" Without the test rows that also stand in train: {interval(h.clean)}."
+    return f"{text} {_sentence(h.note)}" if h.note else text
+
+
+def _unit_after(h: Headline) -> str:
+    return f" {h.unit}" if h.unit and h.unit.lower() != h.metric.lower() else ""
+
+
+def _circumstances(report: Report) -> list[str]:
+    lines = []
+    if report.subject.get("predictions_only"):
+        lines.append("Only predictions were given: what needs the model, its inputs or its training was not measured.")
+    if report.subject.get("describe_only"):
+        lines.append("Describe-only: everything is measured on all of test, so no remedy can be chosen or proven here.")
+    return lines
+
+
+def _gates(report: Report) -> list[str]:
+    lines = [f"Open gate: {_sentence(g.title)} {shadow(g)}" for g in report.gates_open]
+    unsettled = [f for f in report.findings if f.tier == "gate" and f.verdict not in ("bottleneck", "clear")]
+    if unsettled:
+        named = ", ".join(f"{f.id} ({verdict_of(f)})" for f in unsettled)
+        lines.append(f"Gates that were not settled, so may be open: {named}.")
+    return lines
+
+
+def _mending(finding: Finding, headline: Headline) -> str:
+    if headline.value is not None and headline.unit == "errors per 1,000" and finding.headroom is not None:
+        return f"Mending it would remove {interval(finding.headroom)} of them."
+    return f"Mending it would gain {quantity(finding.headroom)}."
+
+
+def _treated(report: Report) -> list[str]:
+    if not report.treatments:
+        return []
+    kept = [t.remedy for t in report.treatments if t.kept]
+    tried = _count(len(report.treatments), "remedy", "remedies")
+    text = f"Tried {tried}; kept {', '.join(kept) if kept else 'none'}."
+    check = report.verification
+    if check is None:
+        return [f"{text} Test was not opened, so nothing is proven."]
+    return [f"{text} {_sentence(check.sentence)}"]
+
+
+def _size(headroom: Estimate | None) -> float:
+    known = [x for x in (headroom.value, headroom.high, headroom.low) if x is not None] if headroom else []
+    return known[0] if known else float("-inf")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"

@@ -1,0 +1,1 @@
+"""Plan, audit, rank, treat, verify."""

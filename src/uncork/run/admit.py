@@ -1,0 +1,150 @@
+"""Is the subject fit to audit? Everything that can be refused is refused here, before anything is written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncork.data.carve import halve
+from uncork.data.labels import class_indices
+from uncork.data.split import Split
+from uncork.gather._contract import Context, Fan
+from uncork.models.adapt import adapt, infer_task
+from uncork.models.base import Model
+from uncork.schema.artifacts import FactsData
+from uncork.schema.errors import BadInput
+from uncork.schema.subject import REQUIREMENTS, SPLITS, Subject
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A context, and what the report has to say of how it was made."""
+
+    context: Context
+    notes: tuple[str, ...]
+    describe_only: bool
+
+
+def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted:
+    """Checks the subject, settles its task, classes and validation split, and warms the model up.
+
+    Raises BadInput that names the place, what is wrong with it, and the way out.
+    """
+    if not isinstance(subject, Subject):
+        raise BadInput(f"{type(subject).__name__} is no Subject: give Subject(model, test=Split(x, y), ...)")
+    subject = _with_module(subject)
+    for name in SPLITS:
+        _check_split(name, getattr(subject, name), needed=name == "test")
+    task = infer_task(subject)
+    subject, notes = _with_validation(subject, describe_only=describe_only)
+    model = adapt(subject, task)
+    if task == "classification":
+        subject = _with_indices(subject, model)
+    seconds = _warm_up(subject, model)
+    return Admitted(
+        Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan), notes, describe_only
+    )
+
+
+def _with_module(subject: Subject) -> Subject:
+    """A path given as model is loaded into what the recipe builds."""
+    from os import PathLike
+
+    if not isinstance(subject.model, str | PathLike):
+        return subject
+    make = getattr(subject.recipe, "make", None)
+    if make is None:
+        raise BadInput(
+            f"model is the path {str(subject.model)!r}: give recipe=Recipe(build, ...) so that the weights have a "
+            "module to go into, or load them yourself with uncork.load_weights(module, path)"
+        )
+    from uncork.models.weights import load_weights
+
+    return subject.replace(model=load_weights(make(), Path(subject.model)))
+
+
+def _check_split(name: str, split: Any, *, needed: bool) -> None:
+    if split is None:
+        if needed:
+            raise BadInput("test is None: give test=Split(x, y), rows that the model has never seen")
+        return
+    if not isinstance(split, Split):
+        raise BadInput(f"{name} is of type {type(split).__name__}: wrap it, {name}=Split(x, y)")
+    if split.y is None:
+        raise BadInput(f"{name}.y is absent: give the labels, {name}=Split(x, y)")
+    values = np.unique(split.y)
+    if len(values) < 2:
+        raise BadInput(
+            f"{name}.y holds one value only ({values[0]}): a model can't be judged on rows that are all alike; "
+            "check how the split was made"
+        )
+
+
+def _with_validation(subject: Subject, *, describe_only: bool) -> tuple[Subject, tuple[str, ...]]:
+    if describe_only:
+        if subject.validation is None:
+            subject = subject.replace(validation=subject.test)
+            return subject, ("Described on all of test: nothing can be chosen or treated on it afterwards.",)
+        return subject, ("Described only: nothing is treated.",)
+    if subject.validation is not None:
+        return subject, ()
+    try:
+        validation, test = halve(subject.test, 0)
+    except BadInput as error:
+        raise BadInput(f"no validation was given and test can't be halved: {error}") from None
+    note = (
+        f"No validation was given: {len(validation)} of the {len(subject.test)} rows of test, drawn by a hash of "
+        "their ids, were set aside for it; the figures of test are those of the rest."
+    )
+    return subject.replace(validation=subject.test.subset(validation), test=subject.test.subset(test)), (note,)
+
+
+def _with_indices(subject: Subject, model: Model) -> Subject:
+    """Labels as class indices in the order of the model's outputs, and a name for each class."""
+    outputs = model.n_outputs
+    names = subject.classes or model.classes
+    if names is not None and len(names) != outputs:
+        raise BadInput(f"classes names {len(names)} classes, but the model has {outputs} outputs: name each output")
+    changed = {
+        name: split.with_y(class_indices(split.y, classes=names, n_outputs=outputs, place=f"{name}.y"))
+        for name in SPLITS
+        if (split := getattr(subject, name)) is not None
+    }
+    names = tuple(names) if names is not None else tuple(str(i) for i in range(outputs))
+    if subject.metric.kind == "cost" and len(subject.metric.spec) != outputs:
+        raise BadInput(
+            f"the cost matrix is for {len(subject.metric.spec)} classes, but the model has {outputs} outputs"
+        )
+    return subject.replace(classes=names, **changed)
+
+
+def _warm_up(subject: Subject, model: Model) -> float:
+    """Seconds of one row's forward pass, from a second batch after a first that warms caches."""
+    split = subject.validation
+    batch = split.take(np.arange(min(BATCH_SIZE, len(split))))
+    model.outputs(batch)
+    start = time.perf_counter()
+    model.outputs(batch)
+    return (time.perf_counter() - start) / min(BATCH_SIZE, len(split))
+
+
+def _facts(subject: Subject, model: Model, task: str) -> FactsData:
+    counts: tuple[int, ...] = ()
+    if task == "classification" and subject.train is not None:
+        counts = tuple(int(c) for c in np.bincount(subject.train.y, minlength=model.n_outputs))
+    return FactsData(
+        task=task,
+        metric=subject.metric,
+        classes=tuple(subject.classes or ()),
+        require={key: subject.requirement(key) for key in REQUIREMENTS},
+        sizes={name: len(getattr(subject, name)) for name in SPLITS if getattr(subject, name) is not None},
+        class_counts=counts,
+        has_recipe=subject.recipe is not None,
+        has_inputs=model.has_inputs,
+    )

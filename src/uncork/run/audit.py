@@ -1,0 +1,195 @@
+"""The audit, from top to bottom: admit, plan, gather, measure, rank, report."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from uncork.gather._contract import Context, gatherers
+from uncork.gather.store import Store
+from uncork.probes._contract import registered
+from uncork.run.admit import Admitted, admit
+from uncork.run.executor import Executor
+from uncork.run.folder import RunFolder
+from uncork.run.identity import environment, identity
+from uncork.run.plan import Plan, make_plan
+from uncork.run.progress import Progress, Silent, duration, working
+from uncork.run.rank import family_of, judge, principal, ranked, unmeasured
+from uncork.run.verify import headline
+from uncork.schema.artifacts import Facts, Fingerprints, Profile, ProfileData, Request
+from uncork.schema.contract import Probe
+from uncork.schema.errors import BadInput, DiskFull, Unavailable
+from uncork.schema.finding import Finding
+from uncork.schema.report import Report
+from uncork.schema.seeds import generator
+from uncork.schema.subject import Subject
+
+
+def audit(
+    subject: Subject,
+    *,
+    budget: str | float = "10m",
+    pool: str = "auto",
+    out: str | Path | None = None,
+    probes: Sequence[str] | None = None,
+    backend: str = "loky",
+    seed: int = 0,
+    describe_only: bool = False,
+    source: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Measures what holds `subject` back, ranks it, and writes the run folder `out` (default: runs/NAME).
+
+    `budget`: time to spend, such as "90s", "10m", "2h". `probes`: ids, default all. `pool`: "auto"; this version
+    retrains no pool. `describe_only`: all of test is described, nothing can be treated afterwards. `source`: how to
+    make the subject again, kept for `uncork treat`. Given again with the same `out`, it goes on from where it was
+    stopped. Raises BadInput, with nothing half-written, where the subject or an argument can't be used.
+    """
+    started, progress = time.perf_counter(), progress or Silent()
+    if pool != "auto":
+        raise BadInput(f"pool={pool!r}: this version retrains no pool, leave it at 'auto'")
+    chosen, seconds = choose(probes), duration(budget)
+
+    # 1. Refuse what can't be audited, before anything is written.
+    admitted = admit(subject, describe_only=describe_only, seed=seed, fan=Executor(backend))
+    context = admitted.context
+    with working(progress, Fingerprints().label(), seconds):
+        prints = gatherers()[Fingerprints].gather(Fingerprints(), context)
+
+    # 2. A folder for this subject alone; what an earlier, stopped run gathered is there already.
+    about = identity(context, prints, source or {"kind": "python"}, describe_only=describe_only)
+    folder, new = RunFolder.open(Path(out or Path("runs") / (subject.name or "subject")), about)
+    store = folder.store(about)
+    try:
+        # 3. Decide what to gather, and write it down before the first artifact.
+        plan = make_plan(chosen, context, seconds)
+        folder.write("plan.json", plan.describe())
+        store.put(Fingerprints(), prints)
+
+        # 4. Gather each artifact once.
+        artifacts, failures = gather_all(plan, context, store, progress)
+        headline_, test_seconds = headline(context, prints, store, progress)
+    except DiskFull:
+        raise
+    except BadInput:
+        if new:
+            folder.discard()
+        raise
+
+    # 5. Measure, judge, rank.
+    delta = context.facts.metric.delta_at(headline_.value or 0.0)
+    findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
+    report = Report(
+        subject=describe(admitted, artifacts.get(Profile())),
+        headline=headline_,
+        principal=principal(findings, delta=delta, family=family_of(list(registered().values()))),
+        findings=ranked(findings),
+        plan={**plan.describe(), "seed": seed, "delta": delta, "unit": context.facts.metric.unit},
+        artifacts={request.key(): True for request in artifacts},
+        environment=environment(),
+        timings={"audit_seconds": time.perf_counter() - started, "headline_seconds": test_seconds},
+        live=subject,
+    )
+    return folder.save(report)
+
+
+def choose(ids: Sequence[str] | None) -> list[Probe]:
+    """The probes with these ids; all where None. Raises BadInput for an id that there isn't."""
+    known = registered()
+    if ids is None:
+        return list(known.values())
+    for id in ids:
+        if id not in known:
+            raise BadInput(f"there is no probe {id!r}: choose from {', '.join(known)}")
+    return [known[id] for id in dict.fromkeys(ids)]
+
+
+def gather_all(
+    plan: Plan, context: Context, store: Store, progress: Progress
+) -> tuple[dict[Request, Any], dict[Request, Exception]]:
+    """(artifacts, failures) by request. A gatherer that fails sinks only the findings that needed it."""
+    artifacts: dict[Request, Any] = {}
+    failures: dict[Request, Exception] = {}
+    left = sum(p.seconds for p in plan.planned)
+    for planned in plan.planned:
+        request = planned.request
+        try:
+            with working(progress, request.label(), left):
+                data = store.get(request)
+                if data is None:
+                    data = gatherers()[type(request)].gather(request, context)
+                    store.put(request, data)
+                artifacts[request] = data
+        except BadInput:
+            raise
+        except Exception as error:
+            failures[request] = error
+        left -= planned.seconds
+    return artifacts, failures
+
+
+def measure(
+    probe: Probe,
+    plan: Plan,
+    context: Context,
+    artifacts: dict[Request, Any],
+    failures: dict[Request, Exception],
+    delta: float,
+) -> Finding:
+    """One probe's finding. Whatever goes wrong in it becomes its own finding, and no other's."""
+    if probe.id in plan.not_run:
+        return unmeasured(probe, "not-run", plan.not_run[probe.id])
+    started = time.perf_counter()
+    given: dict[str, Any] = {}
+    for name, request in probe.requires.items():
+        covering = context.facts if isinstance(request, Facts) else plan.covering(request)
+        if isinstance(covering, Request):
+            if covering in failures:
+                return _failed(probe, failures[covering])
+            given[name] = artifacts[covering]
+        else:
+            given[name] = covering
+    try:
+        outcome = probe.measure(**given, rng=generator(context.seed, "probe", probe.id))
+    except Exception as error:
+        return _failed(probe, error)
+    family = family_of(list(registered().values()))
+    return judge(probe, outcome, delta=delta, family=family, seconds=time.perf_counter() - started)
+
+
+def _failed(probe: Probe, error: Exception) -> Finding:
+    if isinstance(error, Unavailable):
+        return unmeasured(probe, "not-applicable", str(error))
+    where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    place = f" (in {Path(where.filename).name}, line {where.lineno})" if where else ""
+    return unmeasured(probe, "error", f"{type(error).__name__}: {error}{place}")
+
+
+def describe(admitted: Admitted, profile: ProfileData | None) -> dict[str, Any]:
+    """The report's account of the subject."""
+    context = admitted.context
+    about: dict[str, Any] = {
+        "name": context.subject.name or "subject",
+        "task": context.facts.task,
+        "metric": context.facts.metric.describe(),
+        "classes": list(context.facts.classes),
+        "splits": context.facts.sizes,
+        "recipe": context.facts.has_recipe,
+        "describe_only": admitted.describe_only,
+        "notes": list(admitted.notes),
+        "model": context.model.describe(),
+    }
+    if profile is not None:
+        from uncork.stats.quantiles import median
+
+        per_row = profile.batch_seconds / profile.batch_size
+        about["speed"] = {
+            "one_row_ms": median(1000 * profile.single_seconds, unit="ms"),
+            "batch_ms_per_row": median(1000 * per_row, unit="ms per row"),
+            "batch_size": profile.batch_size,
+            "device": profile.device,
+        }
+    return about

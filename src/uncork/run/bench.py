@@ -1,0 +1,211 @@
+"""Where remedies are tried: applied, judged on validation beside their control, kept or dropped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uncork.data.carve import halve
+from uncork.gather._contract import Context, gatherers
+from uncork.gather.forward import forward
+from uncork.models.adapt import adapt
+from uncork.probes._contract import registered
+from uncork.remedies._contract import Case, Treated
+from uncork.run.folder import RunFolder
+from uncork.run.plan import make_plan
+from uncork.run.rank import family_of, judge
+from uncork.run.verify import Attempt
+from uncork.schema.artifacts import Facts, PassData
+from uncork.schema.contract import Remedy
+from uncork.schema.finding import Estimate, Finding
+from uncork.schema.metric import Metric
+from uncork.schema.report import SideEffect, Treatment, TreatmentVerdict
+from uncork.schema.seeds import generator, integer_seed
+from uncork.schema.subject import Subject
+from uncork.stats.score import gain, score
+
+_LOG_LOSS = Metric("log-loss")
+
+
+@dataclass
+class Bench:
+    """The model as it stands, and what was kept so far.
+
+    `present`: the treated subject up to now. `baseline`: what proof is measured from, the original model with open
+    gates closed. While nothing kept was fitted on validation, all of it judges; from then on the half not fitted on.
+    """
+
+    present: Context
+    folder: RunFolder
+    about: dict[str, Any]
+    delta: float
+    evidence: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        self.baseline = self.present
+        self.changes: list[str] = []
+        split = self.present.split("validation")
+        self._fit_rows, self._judge_rows = halve(split, integer_seed(self.present.seed, "treat"))
+        self._fitted_on_validation = False
+
+    def price_of_training(self) -> float:
+        """Seconds of one training by the recipe: a step costs about three forward passes of its batch."""
+        subject = self.present.subject
+        if subject.recipe is None or subject.train is None:
+            return 0.0
+        steps = subject.recipe.steps(len(subject.train)) if hasattr(subject.recipe, "steps") else 0
+        return 3.0 * steps * getattr(subject.recipe, "batch_size", 0) * self.present.seconds_per_row
+
+    def attempt(self, remedy: Remedy, finding: Finding) -> Attempt:
+        """Applies one remedy and its control, judges both on validation, and keeps the remedy where it helps."""
+        started = time.perf_counter()
+        before = self.present
+        case = self._case(remedy, finding)
+        treated = remedy.apply(case)
+        control = remedy.control(case, treated)
+        after, beside = self._context(treated.subject), self._context(control.subject)
+        if remedy.yardstick == "gate":
+            realised, against, verdict = self._judge_gate(finding, before, after, beside)
+        else:
+            realised, against, verdict = self._judge(remedy, before, after, beside)
+        kept = verdict in ("helps", "closed")
+        treatment = Treatment(
+            remedy=remedy.id,
+            finding=finding.id,
+            safety=remedy.safety,
+            stage="validation",
+            verdict=verdict,
+            kept=kept,
+            predicted=_predicted(remedy, finding),
+            realised=realised,
+            against_control=against,
+            on_validation=realised,
+            side_effects=self._side_effects(remedy, before, after),
+            changes=treated.changes,
+            reason=f"control: {control.changes}",
+            seconds=time.perf_counter() - started,
+        )
+        if kept:
+            self._keep(remedy, treated, after)
+        yardstick = _LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
+        return Attempt(treatment, yardstick, before, after, beside)
+
+    def _case(self, remedy: Remedy, finding: Finding) -> Case:
+        context = self.present
+        subject = context.subject.without_test()
+        if remedy.fits_on_validation:
+            subject = subject.replace(validation=context.split("validation").subset(self._fit_rows))
+        return Case(
+            subject=subject,
+            finding=finding,
+            artifacts={**self._artifacts(finding), **self.evidence},
+            task=context.facts.task,
+            n_classes=len(context.facts.classes),
+            seed=integer_seed(context.seed, "remedy", remedy.id),
+            rng=generator(context.seed, "remedy", remedy.id),
+        )
+
+    def _artifacts(self, finding: Finding) -> dict[str, Any]:
+        """What the finding's probe read, from the store, and gathered again where it is no longer there."""
+        probe = registered()[finding.id]
+        store = self.folder.store(self.about)
+        plan = make_plan([probe], self.baseline, float("inf"))
+        read: dict[str, Any] = {}
+        for name, request in probe.requires.items():
+            if isinstance(request, Facts):
+                continue
+            covering = plan.covering(request)
+            assert covering is not None
+            stored = store.get(covering)
+            read[name] = stored or gatherers()[type(covering)].gather(covering, self.baseline)
+        return read
+
+    def _context(self, subject: Subject) -> Context:
+        """A treated subject with the splits it is judged and proven on, which no remedy can have changed."""
+        here = self.present.subject
+        whole = subject.replace(test=here.test, validation=here.validation)
+        return self.present.of(whole, adapt(whole, self.present.facts.task))
+
+    def _judging(self, fitted: bool) -> np.ndarray:
+        if fitted or self._fitted_on_validation:
+            return self._judge_rows
+        return np.arange(len(self.present.split("validation")))
+
+    def _outputs(self, context: Context, rows: np.ndarray) -> PassData:
+        return forward(
+            context.model, context.split("validation"), rows=rows, batch_size=context.batch_size, name="validation"
+        )
+
+    def _judge(
+        self, remedy: Remedy, before: Context, after: Context, control: Context
+    ) -> tuple[Estimate, Estimate, TreatmentVerdict]:
+        rows = self._judging(remedy.fits_on_validation)
+        passes = [self._outputs(c, rows) for c in (before, after, control)]
+        metric = _LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
+        realised, against = gain(metric, passes[0], passes[1]), gain(metric, passes[2], passes[1])
+        return realised, against, verdict_of(realised, against)
+
+    def _judge_gate(
+        self, finding: Finding, before: Context, after: Context, control: Context
+    ) -> tuple[Estimate | None, Estimate | None, TreatmentVerdict]:
+        """A gate's remedy is judged by measuring the gate again; what it gains is what still stood in the way."""
+        states = [self._gate(finding, context) for context in (before, after, control)]
+        figures = [next(iter(state.estimates.values()), None) for state in states]
+        closed = states[1].verdict != "bottleneck"
+        return _fewer(figures[0], figures[1]), _fewer(figures[2], figures[1]), "closed" if closed else "still-open"
+
+    def _gate(self, finding: Finding, context: Context) -> Finding:
+        probe = registered()[finding.id]
+        data: dict[str, Any] = {}
+        for name, request in probe.requires.items():
+            if isinstance(request, Facts):
+                data[name] = context.facts
+            else:
+                data[name] = gatherers()[type(request)].gather(request, context)
+        outcome = probe.measure(**data, rng=generator(context.seed, "probe", probe.id))
+        family = family_of(list(registered().values()))
+        return judge(probe, outcome, delta=self.delta, family=family, seconds=0.0)
+
+    def _side_effects(self, remedy: Remedy, before: Context, after: Context) -> tuple[SideEffect, ...]:
+        """The metric and the log-loss of the judging rows, before and after, but for the yardstick itself."""
+        rows = self._judging(remedy.fits_on_validation)
+        first, second = self._outputs(before, rows), self._outputs(after, rows)
+        metrics = [before.facts.metric] if remedy.yardstick != "metric" else []
+        if before.facts.task == "classification" and remedy.yardstick != "log-loss":
+            metrics.append(_LOG_LOSS)
+        return tuple(SideEffect(m.name, score(m, first), score(m, second)) for m in metrics)
+
+    def _keep(self, remedy: Remedy, treated: Treated, after: Context) -> None:
+        self.present = after
+        self.changes.append(f"{remedy.id}: {treated.changes}")
+        self._fitted_on_validation |= remedy.fits_on_validation
+        if remedy.yardstick == "gate":
+            # What follows is measured from the model whose figures can be trusted.
+            self.baseline = after
+
+
+def verdict_of(realised: Estimate, against: Estimate) -> TreatmentVerdict:
+    """`helps` needs both intervals above 0: over the model before, and over the control."""
+    if realised.low is not None and against.low is not None and realised.low > 0 and against.low > 0:
+        return "helps"
+    if realised.high is not None and realised.high < 0:
+        return "hurts"
+    return "undetermined"
+
+
+def _predicted(remedy: Remedy, finding: Finding) -> Estimate | None:
+    """What the probe promised of this remedy, in the remedy's unit."""
+    own = finding.estimates.get(f"{remedy.id.replace('-', '_')}_gain")
+    return own or (finding.headroom if remedy.yardstick == "metric" else None)
+
+
+def _fewer(before: Estimate | None, after: Estimate | None) -> Estimate | None:
+    """Difference of two counted shares: exact, since all rows were looked at."""
+    if before is None or after is None or before.value is None or after.value is None:
+        return None
+    fewer = before.value - after.value
+    return Estimate(fewer, fewer, fewer, f"fewer {before.unit}", before.n, before.method)

@@ -1,0 +1,131 @@
+"""From measurements to findings: verdicts, what could have been found, and which to mend first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scipy import stats
+
+from uncork.schema.contract import Probe
+from uncork.schema.finding import Estimate, Finding, Limit, Measurement, NotApplicable, Verdict
+from uncork.stats.multiplicity import lower_bound
+from uncork.stats.power import detectable, rows_to_settle
+
+_ORDER = {"gate": 0, "defect": 1, "investment": 2}
+_VERDICTS = {"bottleneck": 0, "undetermined": 1, "clear": 2, "not-applicable": 3, "not-run": 4, "error": 5}
+
+
+def family_of(probes: Sequence[Probe]) -> int:
+    """How many questions the principal is picked from: the registered defects of the quality column, run or not."""
+    return max(1, sum(p.tier == "defect" and p.column == "quality" for p in probes))
+
+
+def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, family: int, seconds: float) -> Finding:
+    """One probe's outcome as a finding. The verdict is for this finding alone, unadjusted for multiplicity."""
+    if isinstance(outcome, NotApplicable):
+        return unmeasured(probe, "not-applicable", outcome.reason, seconds)
+    verdict = _verdict(outcome, delta)
+    headroom = outcome.headroom
+    in_metric = headroom is not None and probe.column == "quality"
+    return Finding(
+        id=probe.id,
+        tier=probe.tier,
+        column=probe.column,
+        title=probe.failure_title if verdict == "bottleneck" else probe.title,
+        verdict=verdict,
+        headroom=headroom,
+        detectable=detectable(headroom, delta, family) if in_metric and headroom is not None else None,
+        rows_to_settle=(
+            rows_to_settle(headroom, delta, family)
+            if in_metric and headroom is not None and verdict == "undetermined"
+            else None
+        ),
+        estimates=outcome.estimates,
+        details=outcome.details,
+        remedies=probe.remedies,
+        summary=outcome.summary,
+        preview=probe.preview,
+        spoils=probe.spoils,
+        seconds=seconds,
+    )
+
+
+def unmeasured(probe: Probe, verdict: Verdict, reason: str, seconds: float = 0.0) -> Finding:
+    """A finding without a measurement: not applicable, not run, or an error."""
+    return Finding(
+        id=probe.id,
+        tier=probe.tier,
+        column=probe.column,
+        title=probe.title,
+        verdict=verdict,
+        reason=reason,
+        preview=probe.preview,
+        spoils=probe.spoils,
+        seconds=seconds,
+    )
+
+
+def _verdict(outcome: Measurement, delta: float) -> Verdict:
+    if outcome.against is not None:
+        return _against(outcome.estimates[outcome.against.estimate], outcome.against)
+    headroom = outcome.headroom
+    if headroom is None or headroom.low is None or headroom.high is None:
+        return "undetermined"
+    if headroom.low > delta:
+        return "bottleneck"
+    return "clear" if headroom.high < delta else "undetermined"
+
+
+def _against(estimate: Estimate, limit: Limit) -> Verdict:
+    if estimate.low is None or estimate.high is None:
+        return "undetermined"
+    if limit.at_most is not None:
+        return "bottleneck" if estimate.low > limit.at_most else _met(estimate.high <= limit.at_most)
+    assert limit.at_least is not None
+    return "bottleneck" if estimate.high < limit.at_least else _met(estimate.low >= limit.at_least)
+
+
+def _met(certain: bool) -> Verdict:
+    return "clear" if certain else "undetermined"
+
+
+def principal(findings: Sequence[Finding], *, delta: float, family: int) -> tuple[str, ...]:
+    """Ids of the defects to mend first: the largest proven headroom, and those that can't be told apart from it.
+
+    Proven: the lower bound, corrected for the family (Bonferroni-t), exceeds δ. Can't be told apart: the difference
+    of the two headrooms is within its 95 % interval, taken as independent, which errs towards naming more.
+    """
+    proven = [
+        f
+        for f in findings
+        if f.tier == "defect"
+        and f.column == "quality"
+        and f.verdict == "bottleneck"
+        and f.headroom is not None
+        and (bound := lower_bound(f.headroom, family)) is not None
+        and bound > delta
+    ]
+    if not proven:
+        return ()
+    first = max(proven, key=lambda f: _value(f.headroom))
+    alike = [f for f in proven if f is first or _within_error(first.headroom, f.headroom)]
+    return tuple(f.id for f in alike)
+
+
+def _value(headroom: Estimate | None) -> float:
+    return headroom.value if headroom is not None and headroom.value is not None else -math.inf
+
+
+def _within_error(first: Estimate | None, second: Estimate | None) -> bool:
+    assert first is not None
+    assert second is not None
+    se = math.hypot(first.se or 0.0, second.se or 0.0)
+    return _value(first) - _value(second) <= float(stats.norm.ppf(0.975)) * se
+
+
+def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Gates, then defects, then investments; in each, what is proven first, the largest headroom first."""
+    return tuple(
+        sorted(findings, key=lambda f: (_ORDER[f.tier], _VERDICTS[f.verdict], f.column, -_value(f.headroom), f.id))
+    )

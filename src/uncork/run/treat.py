@@ -1,0 +1,143 @@
+"""The treatment, from top to bottom: pick remedies, try each against its control, keep what helps, prove it once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from uncork.gather._contract import gatherers
+from uncork.remedies._contract import remedies as known_remedies
+from uncork.run.admit import admit
+from uncork.run.bench import Bench
+from uncork.run.executor import Executor
+from uncork.run.folder import RunFolder
+from uncork.run.identity import identity
+from uncork.run.progress import Progress, Silent, duration, working
+from uncork.run.save import save_treated
+from uncork.run.source import load_subject
+from uncork.run.verify import Attempt, verify
+from uncork.schema.artifacts import Fingerprints
+from uncork.schema.contract import Remedy
+from uncork.schema.errors import BadInput, Unavailable
+from uncork.schema.finding import Finding
+from uncork.schema.report import Report, Treatment
+from uncork.schema.subject import Subject
+
+
+def treat(
+    report_or_folder: Report | str | Path,
+    *,
+    budget: str | float = "10m",
+    remedies: Sequence[str] | None = None,
+    evidence: Mapping[str, Any] | None = None,
+    subject: Subject | None = None,
+    backend: str = "loky",
+    progress: Progress | None = None,
+) -> Report:
+    """Tries remedies on an audited subject, keeps those that help on validation, and proves the result once on test.
+
+    A remedy helps when it beats both the model before it and its control of equal compute. `remedies`: ids to try,
+    default those of proven and of undetermined findings, gates first. `evidence`: what some remedies can be given,
+    `{"drop": ids of train rows}` or `{"out_of_fold": (n, K) probabilities}`. `subject`: needed where the run was made
+    from Python objects in another process. Raises BadInput where the run can't be treated.
+    """
+    started, progress, seconds = time.perf_counter(), progress or Silent(), duration(budget)
+    folder, report, subject = _find(report_or_folder, subject)
+    if report.subject.get("describe_only"):
+        raise BadInput(
+            f"{folder.path} was described on all of test: nothing is left to prove a remedy on. "
+            "Audit again without --describe-only"
+        )
+    seed = int(report.plan["seed"])
+    admitted = admit(subject, describe_only=False, seed=seed, fan=Executor(backend))
+    prints = gatherers()[Fingerprints].gather(Fingerprints(), admitted.context)
+    about = identity(admitted.context, prints, folder.read("subject.json")["source"], describe_only=False)
+    RunFolder.open(folder.path, about)
+
+    # Try what is worth trying; each remedy starts from what was kept before it.
+    bench = Bench(admitted.context, folder, about, float(report.plan["delta"]), evidence or {})
+    training = bench.price_of_training()
+    treatments: list[Treatment] = []
+    attempts: list[Attempt] = []
+    for remedy, finding in worth_trying(report, remedies):
+        price = remedy.price(subject, training)
+        if time.perf_counter() - started + price > seconds:
+            reason = f"would take about {price:.0f} s, more than is left of the budget: try --budget"
+            treatments.append(_left_out(remedy, finding, reason))
+            continue
+        with working(progress, f"trying {remedy.id}", price):
+            try:
+                attempt = bench.attempt(remedy, finding)
+            except Unavailable as e:
+                treatments.append(_left_out(remedy, finding, str(e)))
+                continue
+        treatments.append(attempt.treatment)
+        if remedy.yardstick != "gate":
+            attempts.append(attempt)
+
+    # Open test once, if there is something to prove.
+    verification = None
+    if any(a.treatment.kept for a in attempts):
+        with working(progress, "proving it on test", len(admitted.context.split("test")) * 1e-4):
+            verification, proven = verify(bench.baseline, bench.present, attempts)
+        by_remedy = {t.remedy: t for t in proven}
+        treatments = [by_remedy.get(t.remedy, t) for t in treatments]
+    if bench.changes:
+        name = save_treated(folder.path, bench.present.subject, bench.changes)
+        treatments = [replace(t, model=name) if t.kept else t for t in treatments]
+    treated = replace(
+        report,
+        treatments=tuple(treatments),
+        verification=verification,
+        timings={**report.timings, "treat_seconds": time.perf_counter() - started},
+        live=subject,
+    )
+    return folder.save(treated)
+
+
+def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolder, Report, Subject]:
+    """The run's folder, its report, and its subject: given, still in memory, or made again from its source."""
+    if isinstance(given, Report):
+        if given.folder is None:
+            raise BadInput("this report belongs to no run folder: treat the one that audit returned, or its folder")
+        folder, report = RunFolder(Path(given.folder)), given
+    else:
+        folder = RunFolder.at(given)
+        report = folder.load()
+    subject = subject or report.live
+    source = folder.read("subject.json")["source"]
+    if subject is None and source["kind"] == "file":
+        subject = load_subject(source["spec"])
+    if subject is None:
+        raise BadInput(
+            f"{folder.path} was made from Python objects: give them again, treat({str(folder.path)!r}, subject=...)"
+        )
+    return folder, report, subject
+
+
+def worth_trying(report: Report, asked: Sequence[str] | None) -> list[tuple[Remedy, Finding]]:
+    """(remedy, finding) in the order of trying: gates, defects, the rest. Asked for, a remedy is tried in any case."""
+    known = known_remedies()
+    for id in asked or ():
+        if id not in known:
+            raise BadInput(f"there is no remedy {id!r}: choose from {', '.join(known)}")
+    chosen: dict[str, Finding] = {}
+    for finding in report.findings:
+        for id in finding.remedies:
+            if id in known and id not in chosen and (id in asked if asked is not None else _open(finding)):
+                chosen[id] = finding
+    missing = [id for id in asked or () if id not in chosen]
+    if missing:
+        raise BadInput(f"{missing[0]} mends no finding of this report: its probe was left out or is not applicable")
+    return [(known[id], finding) for id, finding in chosen.items()]
+
+
+def _open(finding: Finding) -> bool:
+    return finding.verdict in ("bottleneck", "undetermined")
+
+
+def _left_out(remedy: Remedy, finding: Finding, reason: str) -> Treatment:
+    return Treatment(remedy.id, finding.id, remedy.safety, "validation", "not-applicable", False, reason=reason)

@@ -1,0 +1,145 @@
+"""The only module that sees the outputs on test: it describes, and it proves what was kept. It chooses nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from uncork.gather._contract import Context
+from uncork.gather.forward import forward
+from uncork.gather.store import Store
+from uncork.probes.leaked_examples import copies
+from uncork.run import ledger
+from uncork.run.identity import test_rows
+from uncork.run.progress import Progress, working
+from uncork.schema.artifacts import FingerprintsData, Pass, PassData
+from uncork.schema.finding import Estimate
+from uncork.schema.metric import Metric
+from uncork.schema.report import Headline, Treatment, TreatmentVerdict, Verification
+from uncork.stats.multiplicity import alpha_of_opening, holm, p_value
+from uncork.stats.score import gain, score
+
+
+def headline(context: Context, prints: FingerprintsData, store: Store, progress: Progress) -> tuple[Headline, float]:
+    """What the model does on test, and the seconds it took; without leaked rows too, where there are any."""
+    started = time.perf_counter()
+    request = Pass("test")
+    with working(progress, request.label(), len(context.split("test")) * context.seconds_per_row):
+        passed = store.get(request)
+        if passed is None:
+            passed = on_test(context)
+            store.put(request, passed)
+    metric = context.facts.metric
+    whole = score(metric, passed)
+    clean, note = None, ""
+    leaked = copies(prints.test, prints.train)
+    if leaked.any() and context.facts.has_inputs:
+        note = f"{int(leaked.sum())} of {len(leaked)} test rows also stand in train."
+        if not leaked.all():
+            clean = score(metric, passed.take(~leaked))
+    shown = Headline(
+        metric.name, whole.value, whole.low, whole.high, len(passed), whole.unit, whole.method, clean, note
+    )
+    return shown, time.perf_counter() - started
+
+
+def on_test(context: Context) -> PassData:
+    """The model's outputs on test."""
+    return forward(context.model, context.split("test"), batch_size=context.batch_size, name="test")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One remedy that was tried: the models before it, after it, and its control, and how it was judged."""
+
+    treatment: Treatment
+    yardstick: Metric
+    before: Context
+    after: Context
+    control: Context
+
+
+def verify(
+    original: Context, final: Context, attempts: Sequence[Attempt]
+) -> tuple[Verification, tuple[Treatment, ...]]:
+    """Opens test once: the final model against the original first and, only if that holds, Holm over every attempt.
+
+    `original`: the model that treatment began with, after open gates were closed. The k-th opening of the same rows
+    is tested at α · 6 / (π² k²). The final model is proven in the subject's metric where a remedy for it was kept,
+    else in the yardstick of what was kept. One-sided tests; rows, or groups of rows, are the unit.
+    """
+    yardstick = next(
+        (a.yardstick for a in attempts if a.treatment.kept and a.yardstick is original.facts.metric),
+        next(a.yardstick for a in attempts if a.treatment.kept),
+    )
+    opening = ledger.open_test(test_rows(original), _question(original, final, attempts))
+    alpha = alpha_of_opening(opening)
+    passes: dict[str, PassData] = {}
+
+    def outputs(context: Context) -> PassData:
+        key = context.model.fingerprint()
+        if key not in passes:
+            passes[key] = on_test(context)
+        return passes[key]
+
+    before, after = outputs(original), outputs(final)
+    gained = gain(yardstick, before, after)
+    p = p_value(gained)
+    proven = p is not None and p <= alpha
+    verification = Verification(
+        opening=opening,
+        alpha=alpha,
+        before=score(yardstick, before),
+        after=score(yardstick, after),
+        gain=gained,
+        proven=proven,
+        sentence=_sentence(yardstick, gained, proven, opening, alpha),
+    )
+    if not proven:
+        return verification, ()
+    return verification, _attempts_on_test(attempts, outputs, alpha)
+
+
+def _attempts_on_test(attempts: Sequence[Attempt], outputs: object, alpha: float) -> tuple[Treatment, ...]:
+    assert callable(outputs)
+    rows = []
+    for attempt in attempts:
+        before, after, control = (outputs(c) for c in (attempt.before, attempt.after, attempt.control))
+        gained, against = gain(attempt.yardstick, before, after), gain(attempt.yardstick, control, after)
+        values = [p_value(gained), p_value(against)]
+        # Helping means both: better than before, and better than its control. The worse of the two decides.
+        rows.append((attempt, gained, against, 1.0 if None in values else max(v for v in values if v is not None)))
+    held = holm([row[3] for row in rows], alpha)
+    return tuple(
+        replace(
+            attempt.treatment,
+            stage="test",
+            verdict="helps" if helps else _otherwise(gained),
+            realised=gained,
+            against_control=against,
+            p_value=p,
+            side_effects=(),
+        )
+        for (attempt, gained, against, p), helps in zip(rows, held, strict=True)
+    )
+
+
+def _otherwise(gained: Estimate) -> TreatmentVerdict:
+    return "hurts" if gained.high is not None and gained.high < 0 else "undetermined"
+
+
+def _question(original: Context, final: Context, attempts: Sequence[Attempt]) -> str:
+    asked = [original.model.fingerprint(), final.model.fingerprint()]
+    for attempt in attempts:
+        asked += [attempt.treatment.remedy, attempt.after.model.fingerprint(), attempt.control.model.fingerprint()]
+    return "|".join(asked)
+
+
+def _sentence(yardstick: Metric, gained: Estimate, proven: bool, opening: int, alpha: float) -> str:
+    ordinal = {1: "first", 2: "second", 3: "third"}.get(opening, f"{opening}th")
+    test = f"{ordinal} opening of these test rows, tested at {alpha:.2g}"
+    value = float("nan") if gained.value is None else gained.value
+    if proven:
+        return f"Proven on test: {yardstick.name} is better by {value:.3g} {gained.unit} ({test})."
+    return f"Not proven on test: {yardstick.name} changed by {value:.3g} {gained.unit} ({test})."

@@ -1,0 +1,1 @@
+"""The words uncork speaks: frozen dataclasses, no torch."""

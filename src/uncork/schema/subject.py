@@ -1,0 +1,92 @@
+"""What is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from uncork.schema.errors import BadInput
+from uncork.schema.metric import Metric
+
+SPLITS = ("train", "validation", "test")
+
+#: What `require` may state, with the default that holds where the user states nothing.
+REQUIREMENTS: dict[str, float] = {
+    "ece": 0.02,  # largest calibration error (root mean square over equal-mass bins, debiased)
+    "precision": 0.99,  # share of right answers among those a selective model gives
+    "confidence": 0.95,  # probability with which a guarantee holds (1 − δ of Learn-then-Test)
+    "coverage": 0.9,  # coverage asked of conformal sets
+    "answered": 0.5,  # smallest share of rows the model must answer at that precision
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model, its data, how it was trained, and the metric its user cares for.
+
+    `model`: a torch module, a scikit-learn estimator, or `Predictions()` where splits hold probabilities.
+    `test`, `validation`, `train`: `Split`s. Without `validation`, half of test is set aside for it.
+    `recipe`: how the model was trained; without it nothing that retrains can be measured.
+    `metric`: a name or a `Metric`. `classes`: names of the classes in the order of the outputs.
+    `shifted`, `unlabelled`: further splits for probes that ask for them.
+    `preprocess`: applied to every batch before the model sees it.
+    `require`: limits of the trust column, such as `{"ece": .02, "precision": .99}`.
+    `features`: name of the torch submodule whose input counts as the penultimate features.
+    `name`: what the run folder and the report are called.
+    """
+
+    model: Any
+    test: Any = None
+    validation: Any = None
+    train: Any = None
+    recipe: Any = None
+    metric: Any = "error"
+    classes: Sequence[str] | None = None
+    shifted: Any = None
+    unlabelled: Any = None
+    preprocess: Callable[[Any], Any] | None = None
+    require: Mapping[str, float] | None = None
+    name: str | None = None
+    features: str | None = None
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        test: Any,
+        validation: Any = None,
+        train: Any = None,
+        recipe: Any = None,
+        metric: Any = "error",
+        classes: Sequence[str] | None = None,
+        shifted: Any = None,
+        unlabelled: Any = None,
+        preprocess: Callable[[Any], Any] | None = None,
+        require: Mapping[str, float] | None = None,
+        name: str | None = None,
+        features: str | None = None,
+    ) -> None:
+        given = {k: v for k, v in locals().items() if k != "self"}
+        given["metric"] = metric if isinstance(metric, Metric) else Metric(metric)
+        given["classes"] = None if classes is None else tuple(str(c) for c in classes)
+        given["require"] = dict(require or {})
+        for key, value in given["require"].items():
+            if key not in REQUIREMENTS:
+                raise BadInput(f"require[{key!r}] is not known: use one of {', '.join(REQUIREMENTS)}")
+            if not 0 < float(value) < 1:
+                raise BadInput(f"require[{key!r}] is {value}: give a share between 0 and 1")
+        for key, value in given.items():
+            object.__setattr__(self, key, value)
+
+    def requirement(self, key: str) -> float:
+        """The user's limit, or the documented default."""
+        return float((self.require or {}).get(key, REQUIREMENTS[key]))
+
+    def without_test(self) -> Subject:
+        """The same subject with no test split: what a remedy may see."""
+        return replace(self, test=None)
+
+    def replace(self, **changes: Any) -> Subject:
+        """A copy with some fields changed."""
+        return replace(self, **changes)

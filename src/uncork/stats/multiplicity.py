@@ -1,0 +1,48 @@
+"""Many questions asked of the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scipy import stats
+
+from uncork.schema.finding import Estimate
+
+
+def _quantile(probability: float, df: float | None) -> float:
+    return float(stats.norm.ppf(probability) if df is None else stats.t.ppf(probability, df))
+
+
+def lower_bound(estimate: Estimate, family: int, level: float = 0.95) -> float | None:
+    """One-sided lower bound of `estimate` that holds for all of a family of `family` questions together.
+
+    t (or normal) with Bonferroni. Without a standard error nothing can be corrected: None.
+    """
+    if estimate.value is None or estimate.se is None:
+        return None
+    return estimate.value - _quantile(1 - (1 - level) / family, estimate.df) * estimate.se
+
+
+def p_value(estimate: Estimate, null: float = 0.0) -> float | None:
+    """One-sided p-value of the estimand being above `null`; None where the estimate has no standard error."""
+    if estimate.value is None or not estimate.se:
+        return None
+    t = (estimate.value - null) / estimate.se
+    return float(stats.norm.sf(t) if estimate.df is None else stats.t.sf(t, estimate.df))
+
+
+def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[bool, ...]:
+    """Which hypotheses are rejected with familywise error ≤ alpha. Source: Holm, Scand. J. Statist. 6, 1979."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    rejected = [False] * len(p_values)
+    for step, i in enumerate(order):
+        if p_values[i] > alpha / (len(p_values) - step):
+            break
+        rejected[i] = True
+    return tuple(rejected)
+
+
+def alpha_of_opening(k: int, alpha: float = 0.05) -> float:
+    """What the k-th opening of the same test rows may spend: α · 6 / (π² k²), which sums to α over all openings."""
+    return alpha * 6 / (math.pi**2 * k**2)

@@ -1,0 +1,89 @@
+"""Small artifacts made by hand, for probes' examples and tests: no model, no training."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from uncork.schema.artifacts import FactsData, FingerprintsData, PassData, TrialData
+from uncork.schema.metric import Metric
+from uncork.schema.subject import REQUIREMENTS
+
+
+def a_pass(
+    n: int,
+    *,
+    error: float,
+    confidence: float | None = None,
+    classes: int = 2,
+    seed: int = 0,
+    groups: int | None = None,
+) -> PassData:
+    """A classifier's pass: wrong on exactly round(error · n) rows, with the same confidence on every row.
+
+    `confidence` defaults to what the error makes right, 1 − error (kept between 1/classes and .999).
+    `groups`: rows fall into so many clusters.
+    """
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes  # the same labels for every seed, so that passes can be paired
+    predicted = y.copy()
+    wrong = rng.permutation(n)[: round(error * n)]
+    predicted[wrong] = (y[wrong] + 1 + rng.integers(max(classes - 1, 1), size=len(wrong))) % classes
+    sure = min(max(1 - error if confidence is None else confidence, 1 / classes + 1e-3), 0.999)
+    probability = np.full((n, classes), (1 - sure) / (classes - 1))
+    probability[np.arange(n), predicted] = sure
+    clusters = None if groups is None else rng.integers(groups, size=n)
+    return PassData.of_logits(np.log(probability), y, clusters=clusters)
+
+
+def calibrated_pass(n: int, *, classes: int = 2, sharpness: float = 2.0, seed: int = 0) -> PassData:
+    """A classifier that is right exactly as often as it says: labels are drawn from its own probabilities."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=sharpness, size=(n, classes)).astype(np.float32)
+    gumbel = rng.gumbel(size=logits.shape)
+    return PassData.of_logits(logits, (logits + gumbel).argmax(axis=1))
+
+
+def facts(**changes: Any) -> FactsData:
+    """Facts of a two-class classifier scored by its error, with the default requirements."""
+    counts = changes.get("class_counts", ())
+    known: dict[str, Any] = {
+        "task": "classification",
+        "metric": Metric("error"),
+        "classes": tuple(f"class {i}" for i in range(max(len(counts), 2))),
+        "require": dict(REQUIREMENTS),
+        "sizes": {},
+        "class_counts": (),
+        "has_recipe": False,
+        "has_inputs": True,
+    }
+    return FactsData(**{**known, **changes})
+
+
+def fingerprints(
+    *, train: np.ndarray, validation: np.ndarray, test: np.ndarray, spiked: tuple[int, int] = (0, 0)
+) -> FingerprintsData:
+    """Fingerprints of rows whose whole content is one number; no near duplicates."""
+
+    def hashes(content: np.ndarray) -> np.ndarray:
+        digests = b"".join(hashlib.blake2b(str(c).encode(), digest_size=16).digest() for c in content)
+        return np.frombuffer(digests, np.uint8).reshape(-1, 16)
+
+    return FingerprintsData(
+        train=hashes(train),
+        validation=hashes(validation),
+        test=hashes(test),
+        near_pairs=np.zeros((0, 2), np.int64),
+        near_split=np.zeros(0, np.int64),
+        near_distance=np.zeros(0),
+        near_queried=(0, 0),
+        spiked=spiked[0],
+        spiked_found=spiked[1],
+    )
+
+
+def a_trial(winner: PassData) -> TrialData:
+    """A trial that only the given rival won."""
+    return TrialData(("linear",), (0.0,), (0.1,), 100, 500, "linear", winner)

@@ -1,0 +1,1 @@
+"""Recipe, the training loop, and folds."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from uncork.models.code import code_fingerprint
+
+PROGRAM = """
+import functools
+import numpy as np
+import torch
+from torch import nn
+from uncork.models.code import code_fingerprint
+MEAN = {mean}
+def helper(x):
+    return x * {factor}
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, {width})
+class Scale:
+    def __init__(self, by):
+        self.by = by
+    def __call__(self, x):
+        return x * self.by
+by = torch.tensor({by})
+def make():
+    array = np.full(3, {by})
+    return lambda x: x * array
+for fn in (lambda x: (x - MEAN) in {{"a", "b", "c"}}, lambda x: helper(x), lambda: Net(), Scale({by}),
+           functools.partial(helper, {by}), make(), lambda x: [helper(v) for v in x], nn.Flatten(), lambda x: x * by,
+           Scale({by}).__call__):
+    print(code_fingerprint(fn))
+"""
+
+
+@functools.cache
+def prints(mean: float = 0.5, factor: int = 2, width: int = 4, by: float = 1.5) -> tuple[str, ...]:
+    code = PROGRAM.format(mean=mean, factor=factor, width=width, by=by)
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=True)
+    return tuple(done.stdout.split())
+
+
+def test_the_same_in_every_process():
+    prints.cache_clear()
+    first = prints()
+    prints.cache_clear()
+    assert prints() == first
+    assert len(set(first)) == len(first)
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({"mean": 0.6}, {0}),
+        ({"factor": 3}, {1, 4, 6}),
+        ({"width": 5}, {2}),
+        ({"by": 2.5}, {3, 4, 5, 8, 9}),
+    ],
+)
+def test_what_a_callable_depends_on_counts_and_nothing_else_does(change, changed):
+    assert {i for i, (a, b) in enumerate(zip(prints(), prints(**change), strict=True)) if a != b} == changed
+
+
+def test_functions_that_name_themselves_end():
+    def forever(n: int) -> int:
+        return forever(n - 1)
+
+    assert code_fingerprint(forever) == code_fingerprint(forever)
+    assert code_fingerprint(np.mean) != code_fingerprint(np.sum)

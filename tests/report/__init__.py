@@ -1,0 +1,1 @@
+"""Tests of the report. A package, so that file names may repeat those of other folders."""

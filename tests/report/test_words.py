@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+
+from uncork.report import words
+from uncork.schema.finding import Finding
+from uncork.schema.report import Headline, Report
+
+from .handmade import (
+    describe_only_report,
+    empty_report,
+    errors,
+    gates_report,
+    nothing_applicable_report,
+    quality_report,
+    regression_report,
+    treated_report,
+    trust_report,
+)
+
+FIRST = "Of 1,000 predictions 83 are wrong (95 % interval 70 to 97; 1,250 test rows)."
+LABELS = (
+    "The principal bottleneck: Wrong training labels hold the model back. Mending it would remove 21 (9 to 33) of them."
+)
+
+
+def test_opening_of_a_quality_report() -> None:
+    assert words.opening(quality_report()) == [FIRST, LABELS]
+
+
+def test_open_gates_come_before_the_principal_and_say_what_they_spoil() -> None:
+    assert words.opening(gates_report()) == [
+        FIRST + " Without the test rows that also stand in train: 97 (84 to 111).",
+        "Open gate: Test rows stand in train. Until it is closed, don't trust the headline and every figure "
+        "measured on validation or test.",
+        "Gates that were not settled, so may be open: split-shift (undetermined).",
+        LABELS,
+    ]
+
+
+def test_an_unknown_gate_spoils_everything() -> None:
+    gate = Finding("mine", "gate", "quality", "Mine", "bottleneck")
+    assert words.shadow(gate) == "Until it is closed, don't trust any figure of this report."
+
+
+def test_no_bottleneck_proven_names_the_threshold() -> None:
+    assert words.principal(trust_report()) == (
+        "No bottleneck is proven: of 2 defects measured, none has a headroom that is surely above "
+        "δ = 5 errors per 1,000 once corrected for how many were looked at."
+    )
+    nothing = "No bottleneck is proven: no defect of quality could be measured here."
+    assert words.principal(nothing_applicable_report()) == nothing
+    assert words.principal(empty_report()) == nothing
+
+
+def test_a_set_is_listed_and_never_summed() -> None:
+    report = dataclasses.replace(quality_report(), principal=("undertraining", "wrong-labels"))
+    text = words.principal(report)
+    assert text == (
+        "These bottlenecks can't be told apart: More steps would help, 12 (6 to 18) errors per 1,000; "
+        "Wrong training labels hold the model back, 21 (9 to 33) errors per 1,000. They overlap: don't add them up."
+    )
+    assert "33 (" not in text
+
+
+def test_treated_says_what_was_kept_and_proven() -> None:
+    report = treated_report()
+    last = "Tried 3 remedies; kept relabel. Proven on test: 18 (6 to 30) fewer of 1,000 are wrong."
+    assert words.opening(report)[-1] == last
+    unopened = dataclasses.replace(report, verification=None, treatments=report.treatments[1:2])
+    assert words.opening(unopened)[-1] == "Tried 1 remedy; kept none. Test was not opened, so nothing is proven."
+
+
+def test_describe_only_and_predictions_only_are_said() -> None:
+    lines = words.opening(describe_only_report())
+    assert lines[1].startswith("Only predictions were given")
+    assert lines[2].startswith("Describe-only: everything is measured on all of test")
+
+
+def first_line(headline: Headline) -> str:
+    return words.opening(Report(subject={}, headline=headline, principal=(), findings=()))[0]
+
+
+def test_other_metrics() -> None:
+    assert words.opening(regression_report())[:2] == [
+        "The model's rmse is 0.431 (95 % interval 0.401 to 0.463; 300 test rows).",
+        "The principal bottleneck: Overfitting. Mending it would gain 0.021 (0.004 to 0.038) RMSE.",
+    ]
+    right = Headline("accuracy", 917, 903, 930, 1250, "right per 1,000")
+    assert first_line(right) == "Of 1,000 predictions 917 are right (95 % interval 903 to 930; 1,250 test rows)."
+    cost = Headline("cost", 412.0, 380.0, 450.0, 900, "cost per 1,000")
+    assert first_line(cost) == "1,000 predictions cost 412 (95 % interval 380 to 450; 900 test rows)."
+    loss = Headline("log-loss", 0.31, 0.28, 0.34, 900, "nats")
+    assert first_line(loss) == "The model's log-loss is 0.310 nats (95 % interval 0.280 to 0.340; 900 test rows)."
+    custom = Headline("profit", 7.0, None, None, 900, "profit")
+    assert first_line(custom) == "The model's profit is 7 (95 % interval undetermined; 900 test rows)."
+    nothing = Headline("auc", None, None, None, 3, "AUC", note="test has one class")
+    assert first_line(nothing) == "The model's auc on test is undetermined (3 test rows). test has one class."
+
+
+def test_headline_of_each_verdict() -> None:
+    found = {f.id: words.headline_of(f) for f in quality_report().findings}
+    assert found["wrong-labels"] == "bottleneck; headroom 21 (9 to 33) errors per 1,000"
+    assert found["missing-capacity"] == (
+        "undetermined; headroom 6 (−3 to 16) errors per 1,000; these rows could have shown 15 or more; "
+        "about 4,100 rows would settle it"
+    )
+    assert found["rare-classes"] == (
+        "undetermined; headroom between 0 and 41 errors per 1,000; these rows could have shown 18.2 or more"
+    )
+    assert found["leaked-examples"] == "closed"
+    assert found["scarce-data"].startswith("gain; headroom 14")
+    assert found["shortcut-features"] == "error: ValueError: no groups"
+    assert found["single-model"] == "not run: needs 6 min more than the budget"
+
+
+def test_only_quality_is_ranked_by_size() -> None:
+    order = dict(words.groups(quality_report()))
+    assert [f.id for f in order["Quality"]] == [
+        "wrong-labels",
+        "undertraining",
+        "rare-classes",
+        "missing-capacity",
+        "wrong-family",
+        "shortcut-features",
+    ]
+    small = Finding("a", "defect", "trust", "A", "bottleneck", headroom=errors(1, 0, 2))
+    large = Finding("b", "defect", "trust", "B", "bottleneck", headroom=errors(9, 8, 10))
+    report = dataclasses.replace(quality_report(), findings=(small, large))
+    assert [f.id for f in dict(words.groups(report))["Trust"]] == ["a", "b"]
+
+
+def test_the_command_survives_a_shell() -> None:
+    report = dataclasses.replace(quality_report(), folder="runs/my model; rm -rf ~")
+    assert words.command(report, ["relabel"]) == "uncork treat 'runs/my model; rm -rf ~' --remedies relabel"
