@@ -106,7 +106,7 @@ def test_headline_of_each_verdict() -> None:
         "about 4,100 rows would settle it"
     )
     assert found["rare-classes"] == (
-        "undetermined; headroom between 0 and 41 errors per 1,000; these rows could have shown 18.2 or more"
+        "undetermined; headroom between 0 and 41 errors per 1,000; only bounds are known: trying a remedy would tell"
     )
     assert found["leaked-examples"] == "closed"
     assert found["scarce-data"].startswith("gain; headroom 14")

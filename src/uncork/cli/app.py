@@ -33,15 +33,30 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs one command. Exit code 0: done; 2: bad input or usage; 130: stopped by Ctrl-C, can be given again."""
     try:
         app(arguments)
-    except KeyboardInterrupt:
-        _say("stopped: give the same command again to go on from here")
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what Ctrl-C becomes in typer
+            _say("stopped: give the same command again to go on from here")
+        raise
     except UncorkError as error:
         cause = getattr(error, "cause", None)
         if cause is not None:
-            _say("".join(traceback.format_exception(type(cause), cause, _theirs(cause.__traceback__))).rstrip())
+            _show(cause)
         _say(f"uncork: {error}")
         sys.exit(BAD_INPUT)
+    except Exception as error:
+        if _theirs(error.__traceback__) is None:
+            raise  # a fault of uncork's own
+        from uncork.run.source import told
+
+        _show(error)
+        _say(f"uncork: the subject's own code raised {type(error).__name__}: {told(error)}")
+        sys.exit(BAD_INPUT)
+
+
+def _show(error: BaseException) -> None:
+    """An error of the user's code, with the part of its traceback that is theirs."""
+    error = error.with_traceback(_theirs(error.__traceback__))
+    _say("".join(traceback.format_exception(error)).rstrip())
 
 
 def _say(text: str) -> None:
@@ -49,11 +64,19 @@ def _say(text: str) -> None:
 
 
 def _theirs(tb: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that lies in the user's code: ours, and the import machinery's, is left out."""
-    while tb is not None and ("uncork" in tb.tb_frame.f_globals.get("__name__", "").split(".")[:1] or _frozen(tb)):
+    """The traceback from the first frame of the user's code on; None where it has none."""
+    while tb is not None and _ours(tb):
         tb = tb.tb_next
     return tb
 
 
-def _frozen(tb: TracebackType) -> bool:
-    return tb.tb_frame.f_code.co_filename.startswith("<frozen importlib")
+def _ours(tb: TracebackType) -> bool:
+    """Whether a frame is uncork's, an installed package's, or the import machinery's."""
+    from uncork.models.code import INSTALLED
+
+    name, file = tb.tb_frame.f_globals.get("__name__", ""), tb.tb_frame.f_code.co_filename
+    return name.split(".")[0] == "uncork" or file.startswith((*INSTALLED, "<frozen importlib"))
+
+
+if __name__ == "__main__":
+    main()

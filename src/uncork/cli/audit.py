@@ -24,7 +24,9 @@ def audit(
         str | None, typer.Option(help="The columns of probabilities, a,b,c. Default: found by their sum.")
     ] = None,
     id: Annotated[str | None, typer.Option(help="The column of row ids in the tables of predictions.")] = None,
-    metric: Annotated[str, typer.Option(help="With --predictions: error, accuracy, log-loss or auc.")] = "error",
+    metric: Annotated[
+        str | None, typer.Option(help="With --predictions: error (default), accuracy, log-loss or auc.")
+    ] = None,
     budget: Budget = "10m",
     out: Out = None,
     probes: Annotated[str | None, typer.Option(help="Probes to run, a,b,c. Default: all; see `uncork probes`.")] = None,
@@ -41,9 +43,13 @@ def audit(
         if label is None:
             raise BadInput("--predictions needs --label, the column that holds the true classes")
         about: dict[str, Any] = {"test": predictions, "label": label, "validation": validation, "train": train}
-        about |= {"columns": listed(columns), "id": id, "metric": metric}
+        about |= {"columns": listed(columns), "id": id, "metric": metric or "error"}
         source, loaded = {"kind": "predictions", **about}, from_predictions(**about)
     else:
+        beside = {"--label": label, "--validation": validation, "--train": train, "--columns": columns}
+        for option, given in {**beside, "--id": id, "--metric": metric}.items():
+            if given is not None:
+                raise BadInput(f"{option} goes with --predictions: a Subject says such things itself, in its file")
         source = {"kind": "file", "spec": subject}
         loaded = subject_of(source)
     from uncork import audit as run
@@ -79,7 +85,9 @@ def treat(
     from uncork.data.tables import read_table
     from uncork.run.folder import RunFolder
 
-    subject = subject_of(RunFolder.at(run).read("subject.json")["source"])
+    folder = RunFolder.at(run)
+    folder.load()  # a run that can't be treated is refused before its subject is loaded
+    subject = subject_of(folder.about()["source"])
     evidence: dict[str, object] = {}
     if drop is not None:
         evidence["drop"] = read_table(drop).column(0).to_pylist()

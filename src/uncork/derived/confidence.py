@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import softmax
 
+from uncork.derived.memo import per_artifact
 from uncork.schema.artifacts import PassData
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
+_BLOCK = 65_536  # rows widened to 32 bits at a time
 
-@functools.lru_cache(maxsize=4)
+
 def probabilities(passed: PassData) -> Float[np.ndarray, "n k"]:
     """Softmax of the logits in 32 bits."""
     result: Float[np.ndarray, "n k"] = softmax(passed.logits.astype(np.float32), axis=1)
     return result
 
 
-@functools.lru_cache(maxsize=4)
+@per_artifact
 def confidence(passed: PassData) -> Float[np.ndarray, " n"]:
-    """The largest probability of each row."""
-    result: Float[np.ndarray, " n"] = probabilities(passed).max(axis=1).astype(np.float64)
+    """The largest probability of each row. Logits are stored with the row's largest at 0, so it is 1 / Σ exp."""
+    result = np.empty(len(passed))
+    for start in range(0, len(passed), _BLOCK):
+        block = passed.logits[start : start + _BLOCK].astype(np.float32)
+        result[start : start + _BLOCK] = 1 / np.exp(block).sum(axis=1, dtype=np.float64)
     return result
 
 
-@functools.lru_cache(maxsize=4)
+@per_artifact
 def correct(passed: PassData) -> Bool[np.ndarray, " n"]:
     """Whether each decision equals the label."""
     result: Bool[np.ndarray, " n"] = passed.predicted == passed.y

@@ -2,9 +2,10 @@
 
 What it gathers
 ---------------
-A 128-bit hash of each raw row of train, validation and test (numbers are first cast to the splits' common type, so that
-equal values hash alike). Near duplicates: rows closer to a row of train than a quarter of the median such distance.
-A positive control: rows of train with noise added, and how many of them the same search finds.
+A 128-bit hash of each raw row of train, validation and test (numbers are first cast to the splits' common type, and
+the cells of tables written in one way, so that equal values hash alike). Near duplicates: rows closer to a row of
+train than a quarter of the median such distance. A positive control: rows of train with noise added, and how many of
+them the same search finds.
 
 How it streams
 --------------
@@ -34,6 +35,7 @@ SKETCH = 24
 PAIRS = 4e8
 NEAR = 0.25  # of the median distance to the nearest row of train
 SPIKES = 100
+FAR = 1e3  # spreads from the centre, beyond which values are taken as equal: their sketch must fit 16 bits
 _BATCH = 1024
 _NONE = np.zeros((0, 16), np.uint8)
 
@@ -49,7 +51,8 @@ def gather(request: Fingerprints, context: Context) -> FingerprintsData:
     splits = {name: getattr(subject, name) for name in ("train", "validation", "test")}
     present = {name: split for name, split in splits.items() if split is not None}
     common = _common_type(present)
-    hashes = {name: hash_rows(split, common) for name, split in present.items()}
+    by_split = {split: hash_rows(split, common) for split in dict.fromkeys(present.values())}  # one may be two
+    hashes = {name: by_split[split] for name, split in present.items()}
     near = _Near(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), np.zeros(0), (0, 0), 0, 0)
     if "train" in present and common is not None:
         near = near_duplicates(present, hashes, generator(context.seed, "fingerprints"))
@@ -74,12 +77,17 @@ def _common_type(splits: dict[str, Split]) -> np.dtype[Any] | None:
     return np.result_type(*firsts)
 
 
+def _batch_rows(split: Split) -> int:
+    """1,024 rows at once; fewer where rows are long, so that a batch stays below 32 MB of 32-bit floats."""
+    return max(16, min(_BATCH, 2**23 // np.size(split.take(np.arange(1)))))
+
+
 def hash_rows(split: Split, common: np.dtype[Any] | None = None) -> np.ndarray:
     """(n, 16) uint8, blake2b of each raw row."""
     hashes = np.empty((len(split), 16), np.uint8)
-    for rows, batch in split.batches(_BATCH):
-        for row, content in zip(rows, _contents(batch, common), strict=True):
-            hashes[row] = np.frombuffer(hashlib.blake2b(content, digest_size=16).digest(), np.uint8)
+    for rows, batch in split.batches(_batch_rows(split)):
+        digests = [hashlib.blake2b(content, digest_size=16).digest() for content in _contents(batch, common)]
+        hashes[rows] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
     return hashes
 
 
@@ -91,7 +99,18 @@ def _contents(batch: Any, common: np.dtype[Any] | None) -> Iterator[bytes]:
         return (row.tobytes() for row in wide)
     if isinstance(batch, list):
         return (text.encode() for text in batch)
-    return (repr(row).encode() for row in np.asarray(batch.to_numpy(), dtype=object).tolist())
+    cells = batch.itertuples(index=False, name=None) if hasattr(batch, "itertuples") else batch.iter_rows()
+    return (repr([_canonical(cell) for cell in row]).encode() for row in cells)
+
+
+def _canonical(cell: Any) -> Any:
+    """A table's cell so that equal values look alike: 1, 1.0 and True; 0.0 and −0.0; every kind of missing."""
+    if isinstance(cell, bool | np.bool_ | int | np.integer):
+        return int(cell)
+    if isinstance(cell, float | np.floating):
+        value = float(cell)
+        return int(value) if value.is_integer() else value
+    return float("nan") if cell is None or type(cell).__name__ in ("NAType", "NaTType") else cell
 
 
 @dataclass(frozen=True)
@@ -108,19 +127,24 @@ class _Scale:
     """Centres and scales rows: by column for flat rows (tables), by one figure for rows of more axes (pictures)."""
 
     def __init__(self, train: Split, rng: np.random.Generator) -> None:
-        sample = train.take(np.sort(rng.permutation(len(train))[:2000]))
+        sample = train.take(np.sort(rng.permutation(len(train))[: 2 * _batch_rows(train)]))
         self.shape = sample.shape[1:]
         flat = sample.reshape(len(sample), -1).astype(np.float32)
-        self.centre = np.nan_to_num(np.nanmean(flat, axis=0))
-        spread = np.nan_to_num(np.nanstd(flat, axis=0))
-        overall = float(spread.mean()) or 1.0
-        per_column = np.where(spread > 1e-3 * overall, spread, overall)
-        self.spread = per_column if sample.ndim == 2 else np.full(flat.shape[1], overall, np.float32)
+        known = np.isfinite(flat)
+        rows = np.maximum(known.sum(axis=0), 1)
+        self.centre = np.where(known, flat, 0).sum(axis=0) / rows
+        off = np.where(known, flat - self.centre, 0)
+        spread = np.sqrt(np.square(off).sum(axis=0) / rows)
+        size = np.abs(self.centre)
+        # Columns have units of their own; one that does not vary is measured by its size.
+        per_column = np.where(spread > 1e-5 * size, spread, np.maximum(size, 1))
+        self.spread = per_column if sample.ndim == 2 else np.full(flat.shape[1], float(spread.mean()) or 1.0)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         flat = batch.reshape(len(batch), -1).astype(np.float32)
-        scaled: np.ndarray = np.nan_to_num((flat - self.centre) / self.spread)
-        return scaled
+        scaled = np.nan_to_num((flat - self.centre) / self.spread)
+        clipped: np.ndarray = np.clip(scaled, -FAR, FAR).astype(np.float32)
+        return clipped
 
 
 def near_duplicates(splits: dict[str, Split], hashes: dict[str, np.ndarray], rng: np.random.Generator) -> _Near:
@@ -129,14 +153,16 @@ def near_duplicates(splits: dict[str, Split], hashes: dict[str, np.ndarray], rng
     scale = _Scale(train, rng)
     projection = rng.normal(size=(len(scale.centre), SKETCH)).astype(np.float32) / np.sqrt(SKETCH)
     sketch = np.empty((len(train), SKETCH), np.float16)
-    for rows, batch in train.batches(_BATCH):
-        sketch[rows] = scale(batch) @ projection
+    for rows, batch in train.batches(_batch_rows(train)):
+        sketch[rows] = np.clip(scale(batch) @ projection, -6e4, 6e4)
     seen = {h.tobytes() for h in hashes["train"]}
 
-    def nearest(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(train row, distance) of the nearest among the three whose sketches are nearest."""
+    def nearest(flat: np.ndarray, itself: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(train row, distance) of the nearest among the three whose sketches are nearest, `itself` left out."""
         candidates = _three_nearest(flat @ projection, sketch)
         raw = np.stack([_distance(flat, scale(train.take(c))) for c in candidates.T], axis=1)
+        if itself is not None:
+            raw[candidates == itself[:, None]] = np.inf
         best = raw.argmin(axis=1)
         at = np.arange(len(flat))
         return candidates[at, best], raw[at, best]
@@ -151,13 +177,17 @@ def near_duplicates(splits: dict[str, Split], hashes: dict[str, np.ndarray], rng
         rows = np.sort(rng.permutation(len(split))[:most])
         queried[number - 1] = len(rows)
         rows = np.array([r for r in rows if hashes[name][r].tobytes() not in seen], np.int64)
-        for start in range(0, len(rows), _BATCH):
-            at = rows[start : start + _BATCH]
+        size = _batch_rows(split)
+        for start in range(0, len(rows), size):
+            at = rows[start : start + size]
             found.append((number, at, *nearest(scale(split.take(at)))))
     if not found:
         return _Near(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), np.zeros(0), (queried[0], queried[1]), 0, 0)
     distance = np.concatenate([f[3] for f in found])
-    median = float(np.median(distance))
+    # Rows of train among themselves count too: near duplicates that are many would lower a median of their own.
+    some = np.sort(rng.permutation(len(train))[: _batch_rows(train)])
+    within = nearest(scale(train.take(some)), some)[1] if len(train) > 1 else distance
+    median = max(float(np.median(distance)), float(np.median(within)))
     near = distance < NEAR * median
     which = np.concatenate([np.full(len(f[1]), f[0]) for f in found])
     pairs = np.stack([np.concatenate([f[2] for f in found]), np.concatenate([f[1] for f in found])], axis=1)

@@ -65,15 +65,21 @@ def forward(
     y = split.y
     assert y is not None
     chosen = np.arange(len(split)) if rows is None else rows
+    named, ids = "the row with id" if split.has_ids else "row", split.ids  # without ids: the row of the user's data
     clusters = None if split.groups is None else np.unique(split.groups, return_inverse=True)[1]
     parts: list[PassData] = []
     held: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+
+    def refuse_nan(values: np.ndarray, at: np.ndarray, what: str, remedy: str) -> None:
+        bad = _not_finite(values)
+        if len(bad):
+            raise BadInput(f"{what} holds NaN or inf in {named} {ids[at[bad[0]]]}: {remedy}")
 
     def flush() -> None:
         at = np.concatenate([h[0] for h in held])
         logits = np.concatenate([h[1] for h in held])
         found = np.concatenate([h[2] for h in held if h[2] is not None]) if held[0][2] is not None else None
-        _refuse_nan(logits, at, f"{name}: the model's output", "check the weights, the preprocessing and the inputs")
+        refuse_nan(logits, at, f"{name}: the model's output", "check the weights, the preprocessing and the inputs")
         known = {"rows": at, "features": found, "clusters": None if clusters is None else clusters[at]}
         if model.task == "classification":
             parts.append(PassData.of_logits(logits, y[at], **known))
@@ -85,7 +91,7 @@ def forward(
         at = chosen[start : start + batch_size]
         batch = split.take(at)
         if not model.accepts_nan and isinstance(batch, np.ndarray) and batch.dtype.kind == "f":
-            _refuse_nan(batch, at, f"{name}.x", "impute the value or leave the row out")
+            refuse_nan(batch, at, f"{name}.x", "impute the value or leave the row out")
         output = model.outputs(batch, features=features)
         held.append((at, output.logits, output.features))
         if sum(len(h[0]) for h in held) >= _FLUSH or at[-1] == chosen[-1]:
@@ -93,10 +99,11 @@ def forward(
     return parts[0] if len(parts) == 1 else PassData.concatenate(parts)
 
 
-def _refuse_nan(values: np.ndarray, rows: np.ndarray, what: str, remedy: str) -> None:
+def _not_finite(values: np.ndarray) -> np.ndarray:
+    """Rows that hold NaN or inf."""
     # The sum is finite unless a value isn't (or it overflows, which the second look rules out): one cheap pass.
-    if np.isfinite(values.sum(dtype=np.float64)):
-        return
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if bad.any():
-        raise BadInput(f"{what} holds NaN or inf in row {rows[bad][0]} ({bad.sum()} rows in its batch): {remedy}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum(dtype=np.float64)
+    if np.isfinite(total):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))

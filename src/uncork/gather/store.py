@@ -8,7 +8,9 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from uncork.schema import artifacts
 from uncork.schema.artifacts import Request
 from uncork.schema.errors import BadInput, DiskFull
 
@@ -25,22 +26,25 @@ class Store:
     """One folder of artifacts. A file's name is `kind-address-checksum.safetensors`.
 
     The address is a hash of what was asked of which subject, the checksum one of the file's bytes: a damaged file is
-    noticed on reading, set aside as `.damaged`, and gathered again.
+    noticed on reading, set aside as `.damaged`, and gathered again. What is still in memory is not read again.
     """
 
     def __init__(self, folder: Path, subject: str) -> None:
         self.folder = folder
         self._subject = subject
+        self._alive: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
     def _address(self, request: Request) -> str:
         return hashlib.blake2b(f"{self._subject}|{request.key()}".encode(), digest_size=10).hexdigest()
 
     def get(self, request: Request) -> Any | None:
         """The stored artifact, or None where there is none that is whole."""
+        if request.key() in self._alive:
+            return self._alive[request.key()]
         for path in sorted(self.folder.glob(f"{request.kind}-{self._address(request)}-*.safetensors")):
             content = path.read_bytes()
             if path.stem.rsplit("-", 1)[1] == _checksum(content):
-                return decode(content)
+                return self._alive.setdefault(request.key(), decode(content))
             path.rename(path.with_suffix(".damaged"))
         return None
 
@@ -49,6 +53,7 @@ class Store:
         content = encode(data)
         path = self.folder / f"{request.kind}-{self._address(request)}-{_checksum(content)}.safetensors"
         write_atomically(path, content)
+        self._alive[request.key()] = data
         return path
 
 
@@ -64,11 +69,12 @@ def encode(data: Any) -> bytes:
 
 
 def _flatten(data: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"type": type(data).__name__, "fields": {}}
+    kind = type(data)
+    tree: dict[str, Any] = {"type": kind.__name__, "module": kind.__module__, "fields": {}}
     for field in dataclasses.fields(data):
         value, name = getattr(data, field.name), f"{prefix}{field.name}"
         if isinstance(value, np.ndarray):
-            arrays[name] = np.array(value, order="C")
+            arrays[name] = np.asarray(value, order="C")
         elif dataclasses.is_dataclass(value):
             tree["fields"][field.name] = _flatten(value, f"{name}.", arrays)
         else:
@@ -77,13 +83,13 @@ def _flatten(data: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str,
 
 
 def decode(content: bytes) -> Any:
-    """The dataclass that `encode` wrote. Only classes of `schema.artifacts` are made; nothing is unpickled."""
+    """The dataclass that `encode` wrote, of a module that is imported already. Nothing is unpickled."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return _rebuild(json.loads(header["__metadata__"]["tree"]), "", load(content))
 
 
 def _rebuild(tree: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> Any:
-    kind = getattr(artifacts, tree["type"])
+    kind = _class(tree.get("module", Request.__module__), tree["type"])
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         name = f"{prefix}{field.name}"
@@ -94,6 +100,15 @@ def _rebuild(tree: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -
         value = _rebuild(stored, f"{name}.", arrays) if "type" in stored else stored["value"]
         values[field.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+def _class(module: str, name: str) -> Any:
+    kind = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise BadInput(
+            f"the store holds a {module}.{name}, which is not there: install what made it, or use another --out"
+        )
+    return kind
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -116,7 +131,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, way_out: str = "choose another folder with --out") -> Iterator[None]:
     """Turns the operating system's refusals into errors a user can act on."""
     try:
         yield
@@ -126,6 +141,4 @@ def explained(path: Path) -> Iterator[None]:
                 f"the disk is full: {path.name} could not be written in {path.parent}. "
                 "Free some room and give the same command again: what is gathered is kept"
             ) from None
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise BadInput(f"{path.parent} can't be written ({e.strerror}): choose another folder with --out") from None
-        raise
+        raise BadInput(f"{path.parent} can't be written ({e.strerror}): {way_out}") from None

@@ -26,8 +26,9 @@ import numpy as np
 from uncork.data.carve import folds
 from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
+from uncork.models.base import frame_matrix
 from uncork.schema.artifacts import PassData, Trial, TrialData
-from uncork.schema.errors import Unavailable
+from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.metric import Metric
 from uncork.schema.seeds import generator, integer_seed
 from uncork.stats.score import score
@@ -52,8 +53,7 @@ def gather(request: Trial, context: Context) -> TrialData:
     x, y, groups = _matrix(train, "train", context.seed)
     fresh, rows = _matrix(validation, "validation", context.seed)[0], _sample(validation, "validation", context.seed)
     task, metric, classes = context.facts.task, context.facts.metric, len(context.facts.classes)
-    fold = folds(Split(x, y, groups=groups), 5, seed, stratify=task == "classification")
-    screen = fold == 0
+    screen = _screen(Split(x, y, groups=groups), seed, task)
     jobs = [(family, x[~screen], y[~screen], x[screen], task, classes, seed) for family in request.families]
     screened, seconds = [], []
     for outputs, spent in context.fan(fit_rival, jobs):
@@ -75,6 +75,18 @@ def gather(request: Trial, context: Context) -> TrialData:
     )
 
 
+def _screen(split: Split, seed: int, task: str) -> np.ndarray:
+    """Mask of the fifth of train that screens. Raises Unavailable where train is too small for it."""
+    assert split.y is not None
+    try:
+        screen: np.ndarray = folds(split, 5, seed, stratify=task == "classification") == 0
+    except BadInput as e:
+        raise Unavailable(f"train is too small to screen rivals inside it: {e}") from None
+    if task == "classification" and len(np.unique(split.y[~screen])) < 2:
+        raise Unavailable("train is too small to screen rivals inside it: only one class is left to fit them on")
+    return screen
+
+
 def _sample(split: Split, name: str, seed: int) -> np.ndarray:
     if len(split) <= MOST_ROWS:
         return np.arange(len(split))
@@ -87,9 +99,10 @@ def _matrix(split: Split, name: str, seed: int) -> tuple[np.ndarray, np.ndarray,
     batch = split.take(rows)
     if isinstance(batch, list):
         raise Unavailable("rows are text: rival families need numbers")
-    values = batch if isinstance(batch, np.ndarray) else batch.to_numpy()
-    if values.dtype.kind not in "biuf":
-        raise Unavailable(f"{name}.x holds columns that are not numbers: encode them for rival families to fit")
+    try:
+        values = batch if isinstance(batch, np.ndarray) else frame_matrix(batch)
+    except BadInput as e:
+        raise Unavailable(f"rival families need numbers: {name}.{e}") from None
     assert split.y is not None
     groups = None if split.groups is None else split.groups[rows]
     return values.reshape(len(rows), -1).astype(np.float32), split.y[rows], groups
@@ -98,7 +111,7 @@ def _matrix(split: Split, name: str, seed: int) -> tuple[np.ndarray, np.ndarray,
 def _value(metric: Metric, outputs: np.ndarray, y: np.ndarray, task: str) -> float:
     make = PassData.of_logits if task == "classification" else PassData.of_values
     value = score(metric, make(outputs, y)).value
-    return float("inf") if value is None else value
+    return metric.sign * float("inf") if value is None else value  # unknown is the worst there is
 
 
 def fit_rival(
@@ -115,7 +128,7 @@ def fit_rival(
         steps = [SimpleImputer(keep_empty_features=True), StandardScaler()]
     if x.shape[1] > WIDE:
         steps.append(PCA(min(COMPONENTS, len(x) - 1), svd_solver="randomized", random_state=seed))
-    rival = make_pipeline(*steps, _estimator(family, task, seed))
+    rival = make_pipeline(*steps, _estimator(family, task, seed, len(x)))
     start = time.perf_counter()
     rival.fit(x, y)
     spent = time.perf_counter() - start
@@ -126,7 +139,7 @@ def fit_rival(
     return np.log(probability).astype(np.float32), spent
 
 
-def _estimator(family: str, task: str, seed: int) -> Any:
+def _estimator(family: str, task: str, seed: int, rows: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -134,8 +147,8 @@ def _estimator(family: str, task: str, seed: int) -> Any:
     known = {
         ("linear", "classification"): lambda: LogisticRegression(max_iter=200),
         ("linear", "regression"): lambda: Ridge(),
-        ("knn", "classification"): lambda: KNeighborsClassifier(10, weights="distance"),
-        ("knn", "regression"): lambda: KNeighborsRegressor(10, weights="distance"),
+        ("knn", "classification"): lambda: KNeighborsClassifier(min(10, rows), weights="distance"),
+        ("knn", "regression"): lambda: KNeighborsRegressor(min(10, rows), weights="distance"),
         ("gbdt", "classification"): lambda: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
         ("gbdt", "regression"): lambda: HistGradientBoostingRegressor(early_stopping=False, random_state=seed),
     }

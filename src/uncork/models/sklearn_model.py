@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,8 @@ class SklearnModel:
     def __init__(
         self, estimator: Any, *, task: str | None = None, preprocess: Callable[[Any], Any] | None = None
     ) -> None:
-        self.estimator, self.preprocess = estimator, preprocess
+        # Predicting may leave marks (call counters in neighbour trees): the user's own estimator stays as it was given.
+        self.estimator, self._used, self.preprocess = estimator, copy.deepcopy(estimator), preprocess
         self.task = task or estimator_task(estimator) or "classification"
         self.classes: tuple[str, ...] | None = None
         self.n_outputs = 1
@@ -51,7 +53,7 @@ class SklearnModel:
         if isinstance(batch, np.ndarray) and batch.ndim > 2:
             batch = batch.reshape(len(batch), -1)
         try:
-            out = getattr(self.estimator, self._method)(batch)
+            out = getattr(self._used, self._method)(batch)
         except ValueError as error:
             shape = getattr(batch, "shape", (len(batch),))[1:]
             first = str(error).strip().splitlines()[0]
@@ -123,7 +125,7 @@ def _check_fitted(estimator: Any) -> None:
         check_is_fitted(estimator)
     except NotFittedError:
         raise BadInput(f"{_name(estimator)} is not fitted: call fit on train before giving it to Subject") from None
-    except TypeError:  # not scikit-learn's own: its predict will tell
+    except (AttributeError, TypeError):  # not scikit-learn's own: its predict will tell
         pass
 
 

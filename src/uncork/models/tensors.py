@@ -77,7 +77,9 @@ def refusal(error: Exception, batch: Any, module: nn.Module, preprocessed: bool)
         )
     parts = batch if isinstance(batch, Mapping) else {"": batch}
     shapes = ", ".join(f"{name} {tuple(part.shape[1:])}".strip() for name, part in parts.items())
-    return BadInput(f"x: the model refuses rows of shape {shapes}: {first}")
+    return BadInput(
+        f"x: the model refuses rows of shape {shapes}: {first}: give rows as in training, or Subject(preprocess=…)"
+    )
 
 
 def _embeds(module: nn.Module) -> bool:

@@ -32,6 +32,9 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         raise BadInput(f"{path} holds no state dict: save one with torch.save(module.state_dict(), path)")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
+    for name, value in module.state_dict().items():
+        if name.rpartition(".")[2] == "num_batches_tracked":  # a counter that torch < 0.4.1 didn't have
+            state.setdefault(name, value)
     _check_fit(module, state, path)
     module.load_state_dict(state)
     return module

@@ -92,9 +92,7 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
     estimates = {
         "calibration_error": error,
         "ece": Estimate(ece, None, None, "ECE", n, "plain, biased upwards: compare with ece_if_calibrated"),
-        "ece_if_calibrated": Estimate(
-            float(np.median(null)), float(null[25]), float(null[974]), "ECE", n, "simulated calibrated model"
-        ),
+        "ece_if_calibrated": _if_calibrated(null, n),
         "p_calibrated": wilson(beyond, len(null), unit="share of calibrated models with as large an ECE"),
         "confidence": mean(sure, clusters=passed.clusters, unit="mean confidence", bounds=(0, 1)),
         "accuracy": wilson(int(right.sum()), n, unit="share right"),
@@ -109,8 +107,15 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
     )
 
 
+def _if_calibrated(null: Float[np.ndarray, " draws"], n: int) -> Estimate:
+    low, high = (float(null[25]), float(null[974])) if null[974] > null[25] else (None, None)
+    return Estimate(float(np.median(null)), low, high, "ECE", n, "simulated calibrated model")
+
+
 def _temperature_gain(passed: PassData, rng: np.random.Generator) -> Estimate:
     half = random_half(passed, rng)
+    if not half.any():
+        return Estimate(None, None, None, "nats", 1, "t over groups of rows (one group: undetermined)")
     gained = np.empty(len(passed))
     for fit, judged in ((half, ~half), (~half, half)):
         t = best_temperature(passed.logits[fit], passed.y[fit])

@@ -70,8 +70,10 @@ def measure(
     gap = difference(new, seen, unit=metric.unit).scaled(metric.sign, metric.unit)
     headroom = None
     if gap.high is not None:
+        # A gap measured below zero bounds the headroom as if it had been measured as zero: never by nothing at all.
+        most = gap.high - min(gap.value or 0.0, 0.0)
         method = "bounds only: between nothing and the whole gap"
-        headroom = Estimate(None, 0.0, max(gap.high, 0.0), metric.unit, gap.n, method)
+        headroom = Estimate(None, 0.0, most, metric.unit, gap.n, method)
     return Measurement(
         {"train": seen, "validation": new, "gap": gap},
         headroom=headroom,

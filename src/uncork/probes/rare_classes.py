@@ -14,14 +14,15 @@ Estimator
 Headroom: share of rare rows × (error of rare classes − error of the others), in errors per 1,000: what would go if
 rare classes were served as well as the rest. Which classes are rare is decided by their counts in train, never by
 their errors. Agresti-Caffo interval for the difference of two shares, t with the rare rows' degrees of freedom;
-unit one row. `rarest_share`: share of the rarest class over an even share, counted.
+unit one row; with groups of rows, t on the groups' influences.
+`rarest_share`: share of the rarest class over an even share, counted.
 `worst_class`: the largest error of a class, Clopper-Pearson at 1 − α/K, so that picking it is allowed.
 Where no class is rare the verdict is clear by count, whatever the weakest class is.
 
 When it misleads
 ----------------
 A rare class may be hard for reasons that more rows don't mend. Validation with few rare rows leaves it undetermined,
-not bad. Other shares in deployment than in validation change the figure.
+not bad. Other shares in deployment than in validation change the figure. `worst_class` takes rows in groups as rows.
 
 Remedies and their safety
 -------------------------
@@ -54,10 +55,11 @@ from uncork.derived.confidence import correct
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Detail, Estimate, Limit, Measurement, NotApplicable
+from uncork.stats.means import clustered, mean
 from uncork.stats.simultaneous import shares_by_class
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Int
 
 RARE = 0.5
 
@@ -104,17 +106,28 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
     if not (even < RARE).any():
         limit = Limit("rarest_share", at_least=RARE)
         return Measurement(estimates, against=limit, details=details, summary=f"No class is rare. {weakest}")
-    headroom = excess(wrong, rare)
+    headroom = excess(wrong, rare, clusters=validation.clusters)
     rare_names = ", ".join(facts.classes[c] for c in np.flatnonzero(even < RARE)[:5])
     return Measurement(estimates, headroom, None, details, summary=f"Rare in {where}: {rare_names}. {weakest}")
 
 
-def excess(wrong: Bool[np.ndarray, " n"], rare: Bool[np.ndarray, " n"], level: float = 0.95) -> Estimate:
-    """Errors per 1,000 that would go if the rows in `rare` were as often right as the rest. Unit: one row."""
+def excess(
+    wrong: Bool[np.ndarray, " n"],
+    rare: Bool[np.ndarray, " n"],
+    level: float = 0.95,
+    *,
+    clusters: Int[np.ndarray, " n"] | None = None,
+) -> Estimate:
+    """Errors per 1,000 that would go if the rows in `rare` were as often right as the rest. Unit: one row, or group."""
     n, m = len(wrong), int(rare.sum())
     method = "Agresti–Caffo t over rows"
     if m < 2 or n - m < 2:
         return Estimate(None, None, None, "errors per 1,000", m, f"{method} (too few rare rows)", level=level)
+    if clustered(clusters, n):
+        share, rest = float(wrong[rare].mean()), float(wrong[~rare].mean())
+        off = np.where(rare, wrong - share, (rest - wrong) * m / (n - m)) + (rare - m / n) * (share - rest)
+        linear = mean(off + m / n * (share - rest), clusters=clusters, unit="", level=level)
+        return linear.scaled(1000, "errors per 1,000")
     shares, variances, adjusted = [], [], []
     for group in (rare, ~rare):
         hits, size = int(wrong[group].sum()), int(group.sum())

@@ -43,6 +43,8 @@ Grinsztajn, Oyallon & Varoquaux, Why do tree-based models still outperform deep 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from uncork.derived.order import ordered
@@ -68,7 +70,7 @@ def measure(
     headroom = gain(metric, passed, rivals)
     rival, mine = score(metric, rivals), score(metric, passed)
     table = [
-        [family, screened, round(seconds, 2)]
+        [family, screened if math.isfinite(screened) else None, round(seconds, 2)]
         for family, screened, seconds in zip(trial.families, trial.screened, trial.seconds, strict=True)
     ]
     detail = Detail(

@@ -4,8 +4,8 @@ What it does
 ------------
 Takes the rows from a list (`treat(evidence={"drop": ids})`), or flags them from out-of-fold probabilities: given
 (`evidence={"out_of_fold": (n, K) array}`), or made by four-fold training. A row is flagged when some other class is
-given at least the probability that rows of that class get on average, and more than any such class's. Then trains
-again by the recipe for the same number of steps.
+given at least the probability that rows of that class get on average, and more than any such class's, and the most
+likely class is not its label. Then trains again by the recipe for the same number of steps.
 
 Why it helps
 ------------
@@ -53,7 +53,7 @@ def flag(probability: np.ndarray, y: np.ndarray) -> np.ndarray:
     threshold = np.bincount(y, weights=own, minlength=classes) / np.maximum(size, 1)
     confident = np.where((probability >= threshold) & (size > 0), probability, -1.0)
     best = confident.argmax(axis=1)
-    contradicted: np.ndarray = (confident.max(axis=1) >= 0) & (best != y)
+    contradicted: np.ndarray = (confident.max(axis=1) >= 0) & (best != y) & (probability.argmax(axis=1) != y)
     return contradicted
 
 
@@ -109,6 +109,9 @@ def _probabilities(case: Case) -> np.ndarray:
                 f"out_of_fold has shape {given.shape}: give one probability per row of train and class, "
                 f"({len(train)}, {case.n_classes})"
             )
+        wrong = np.flatnonzero(~(np.abs(given.sum(axis=1) - 1) <= 1e-3) | (given < 0).any(axis=1))
+        if len(wrong):
+            raise BadInput(f"out_of_fold: row {wrong[0]} is no distribution over the classes: give probabilities")
         return given
     return out_of_fold(
         case.subject.recipe,

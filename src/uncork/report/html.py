@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from uncork.report import charts, numbers, words
-from uncork.schema.finding import Detail, Finding
+from uncork.report.numbers import quantity
+from uncork.schema.finding import Detail, Estimate, Finding
 from uncork.schema.report import Report
 
 #: The page may style itself and nothing more. There is no script, so none is allowed.
@@ -124,7 +125,9 @@ def _cell(value: Any) -> str:
 
 
 def _flat(tree: Any, path: str = "") -> list[tuple[str, str]]:
-    """A JSON tree as (dotted path, value) lines."""
+    """A JSON tree as (dotted path, value) lines; an estimate is one line."""
+    if isinstance(tree, dict) and {"value", "low", "high", "unit"} <= tree.keys():
+        return [(path, quantity(Estimate(**tree)))]
     if isinstance(tree, dict):
         return [line for key, value in tree.items() for line in _flat(value, f"{path}.{key}" if path else str(key))]
     if isinstance(tree, list | tuple) and not any(isinstance(x, dict | list | tuple) for x in tree):

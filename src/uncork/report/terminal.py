@@ -54,6 +54,8 @@ def render(report: Report, console: Console) -> None:
         say("Verification on test", "bold underline")
         say(f"before {quantity(check.before)}")
         say(f"after  {quantity(check.after)}")
+        for effect in words.effects(check):
+            say(effect)
         say(f"gain   {quantity(check.gain)}; opening {check.opening} of these rows, tested at {percent(check.alpha)}")
     console.print()
     say(f"Everything in pictures: {report.folder}/report.html" if report.folder else "This report was not written.")
@@ -90,9 +92,8 @@ def _figure(finding: Finding) -> Text:
 def _below(finding: Finding) -> list[str]:
     if finding.verdict in words.NOT_MEASURED:
         return [finding.reason or "no reason was recorded"]
-    if finding.verdict == "undetermined":
-        return words.settle(finding)
-    return [finding.summary] if finding.summary else []
+    settle = words.settle(finding) if finding.verdict == "undetermined" else []
+    return [line for line in (finding.summary, words.judged(finding), *settle) if line]
 
 
 def _treatments(report: Report) -> Table:
@@ -109,7 +110,7 @@ def _treatments(report: Report) -> Table:
 
 def _asides(treatment: Treatment) -> str:
     """What was changed and what else moved, in one line; empty where there is nothing to say."""
-    effects = [f"side effect: {e}" for e in words.effects(treatment)]
+    effects = [f"beside it: {e}" for e in words.effects(treatment) if treatment.kept]
     asides = [a for a in (treatment.changes, treatment.reason, *effects) if a]
     return f"{treatment.remedy}: {'; '.join(asides)}" if asides else ""
 

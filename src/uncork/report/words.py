@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from uncork.report.numbers import interval, number, percent, quantity
 from uncork.schema.finding import Estimate, Finding
-from uncork.schema.report import Headline, Report, Treatment
+from uncork.schema.report import Headline, Report, Treatment, Verification
 
 NOT_MEASURED = ("not-applicable", "not-run", "error")
 _ORDER = ("bottleneck", "undetermined", "clear", *NOT_MEASURED)
@@ -25,6 +25,7 @@ def opening(report: Report) -> list[str]:
         *_circumstances(report),
         *_gates(report),
         principal(report),
+        *_trust(report),
         *_treated(report),
     ]
 
@@ -56,11 +57,25 @@ def headline_of(finding: Finding) -> str:
 def settle(finding: Finding) -> list[str]:
     """What an undetermined finding could have shown, and what would settle it."""
     parts = []
+    if finding.against is None and finding.headroom is not None and finding.headroom.value is None:
+        return ["only bounds are known: trying a remedy would tell"]
     if finding.detectable is not None:
         parts.append(f"these rows could have shown {number(finding.detectable)} or more")
     if finding.rows_to_settle is not None:
         parts.append(f"about {number(finding.rows_to_settle)} rows would settle it")
-    return parts or ["what these rows could have shown is not known"]
+    return parts or ["more rows would narrow the interval"]
+
+
+def judged(finding: Finding) -> str:
+    """The figure that the verdict comes from and its limit, where that is not headroom and δ."""
+    if finding.against is None or finding.against.estimate not in finding.estimates:
+        return ""
+    estimate = finding.estimates[finding.against.estimate]
+    words = finding.against.estimate.replace("_", " ")
+    figure = number(estimate.value) if estimate.low == estimate.high else interval(estimate)
+    if finding.against.at_most is not None:
+        return f"{words} {figure}, at most {number(finding.against.at_most)} asked"
+    return f"{words} {figure}, at least {number(finding.against.at_least)} asked"
 
 
 def groups(report: Report) -> list[tuple[str, list[Finding]]]:
@@ -121,9 +136,9 @@ def outcome(treatment: Treatment) -> str:
     return treatment.verdict if treatment.verdict in NOT_MEASURED else f"{treatment.verdict}, {done}"
 
 
-def effects(treatment: Treatment) -> list[str]:
+def effects(of: Treatment | Verification) -> list[str]:
     """Side effects as `log-loss 0.21 (0.19 to 0.23) → 0.15 (0.14 to 0.17) nats`."""
-    return [f"{e.name} {interval(e.before)} → {quantity(e.after)}" for e in treatment.side_effects]
+    return [f"{e.name} {interval(e.before)} → {quantity(e.after)}" for e in of.side_effects]
 
 
 def unit_of_gain(treatment: Treatment) -> str:
@@ -194,6 +209,18 @@ def _mending(finding: Finding, headline: Headline) -> str:
     if headline.value is not None and headline.unit == "errors per 1,000" and finding.headroom is not None:
         return f"Mending it would remove {interval(finding.headroom)} of them."
     return f"Mending it would gain {quantity(finding.headroom)}."
+
+
+def _trust(report: Report) -> list[str]:
+    """What the requirements that are not met say, and what was done about each."""
+    lines = []
+    for finding in report.findings:
+        if finding.column != "trust" or finding.verdict != "bottleneck":
+            continue
+        kept = [t for t in report.treatments if t.finding == finding.id and t.kept]
+        mended = [f"Mended by {t.remedy}{', proven on test' if t.stage == 'test' else ''}." for t in kept]
+        lines.append(" ".join([_sentence(finding.summary or finding.title), *mended]))
+    return lines
 
 
 def _treated(report: Report) -> list[str]:

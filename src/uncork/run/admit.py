@@ -42,10 +42,11 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     for name in SPLITS:
         _check_split(name, getattr(subject, name), needed=name == "test")
     task = infer_task(subject)
-    subject, notes = _with_validation(subject, describe_only=describe_only)
     model = adapt(subject, task)
     if task == "classification":
         subject = _with_indices(subject, model)
+    subject, notes = _with_validation(subject, describe_only=describe_only)
+    _try_each_split(subject, model)
     seconds = _warm_up(subject, model)
     return Admitted(
         Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan), notes, describe_only
@@ -111,17 +112,32 @@ def _with_indices(subject: Subject, model: Model) -> Subject:
     names = subject.classes or model.classes
     if names is not None and len(names) != outputs:
         raise BadInput(f"classes names {len(names)} classes, but the model has {outputs} outputs: name each output")
-    changed = {
-        name: split.with_y(class_indices(split.y, classes=names, n_outputs=outputs, place=f"{name}.y"))
-        for name in SPLITS
-        if (split := getattr(subject, name)) is not None
-    }
+    changed: dict[str, Split] = {}
+    for name in SPLITS:
+        split = getattr(subject, name)
+        if name == "test" and split is subject.validation:
+            changed[name] = changed["validation"]  # described on all of test: one split under two names
+        elif split is not None:
+            y = class_indices(split.y, classes=names, n_outputs=outputs, place=f"{name}.y")
+            changed[name] = split.with_y(y)
     names = tuple(names) if names is not None else tuple(str(i) for i in range(outputs))
     if subject.metric.kind == "cost" and len(subject.metric.spec) != outputs:
         raise BadInput(
             f"the cost matrix is for {len(subject.metric.spec)} classes, but the model has {outputs} outputs"
         )
     return subject.replace(classes=names, **changed)
+
+
+def _try_each_split(subject: Subject, model: Model) -> None:
+    """One row of each, so that one of another shape is told before anything is written."""
+    for name in SPLITS:
+        split = getattr(subject, name)
+        if split is None:
+            continue
+        try:
+            model.outputs(split.take(np.arange(1)))
+        except BadInput as error:
+            raise BadInput(f"{name}.{error}" if str(error).startswith("x") else str(error)) from None
 
 
 def _warm_up(subject: Subject, model: Model) -> float:

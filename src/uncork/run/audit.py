@@ -11,21 +11,23 @@ from typing import Any
 from uncork.gather._contract import Context, gatherers
 from uncork.gather.store import Store
 from uncork.probes._contract import registered
-from uncork.run.admit import Admitted, admit
+from uncork.run.admit import admit
 from uncork.run.executor import Executor
 from uncork.run.folder import RunFolder
-from uncork.run.identity import environment, identity
+from uncork.run.identity import describe, environment, identity
 from uncork.run.plan import Plan, make_plan
 from uncork.run.progress import Progress, Silent, duration, working
 from uncork.run.rank import family_of, judge, principal, ranked, unmeasured
 from uncork.run.verify import headline
-from uncork.schema.artifacts import Facts, Fingerprints, Profile, ProfileData, Request
+from uncork.schema.artifacts import Facts, Fingerprints, Pass, PassData, Profile, Request
 from uncork.schema.contract import Probe
 from uncork.schema.errors import BadInput, DiskFull, Unavailable
 from uncork.schema.finding import Finding
+from uncork.schema.metric import Metric
 from uncork.schema.report import Report
 from uncork.schema.seeds import generator
 from uncork.schema.subject import Subject
+from uncork.stats.score import score
 
 
 def audit(
@@ -74,16 +76,18 @@ def audit(
         headline_, test_seconds = headline(context, prints, store, progress)
     except DiskFull:
         raise
-    except BadInput:
+    except BadInput as error:
         if new:
             folder.discard()
-        raise
+        # A row of validation may stand in what the user gave as test.
+        notes = admitted.notes if "validation" in str(error) else ()
+        raise BadInput(". ".join((str(error), *notes))) from None
 
     # 5. Measure, judge, rank.
-    delta = context.facts.metric.delta_at(headline_.value or 0.0)
+    delta = threshold(context.facts.metric, artifacts.get(Pass("validation")))
     findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
     report = Report(
-        subject=describe(admitted, artifacts.get(Profile())),
+        subject=describe(context, delta, admitted.notes, artifacts.get(Profile()), describe_only=describe_only),
         headline=headline_,
         principal=principal(findings, delta=delta, family=family_of(list(registered().values()))),
         findings=ranked(findings),
@@ -93,7 +97,14 @@ def audit(
         timings={"audit_seconds": time.perf_counter() - started, "headline_seconds": test_seconds},
         live=subject,
     )
-    return folder.save(report)
+    return folder.save(folder.with_earlier_treatments(report))
+
+
+def threshold(metric: Metric, validation: PassData | None) -> float:
+    """δ in the metric's display unit. Where it depends on how good the model is, validation tells, never test."""
+    if metric.delta is not None or validation is None:
+        return metric.delta_at(0.0)
+    return metric.delta_at(score(metric, validation).value or 0.0)
 
 
 def choose(ids: Sequence[str] | None) -> list[Probe]:
@@ -101,6 +112,8 @@ def choose(ids: Sequence[str] | None) -> list[Probe]:
     known = registered()
     if ids is None:
         return list(known.values())
+    if not ids:
+        raise BadInput(f"no probe is named: choose from {', '.join(known)}, or leave the choice out to run them all")
     for id in ids:
         if id not in known:
             raise BadInput(f"there is no probe {id!r}: choose from {', '.join(known)}")
@@ -166,30 +179,3 @@ def _failed(probe: Probe, error: Exception) -> Finding:
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     place = f" (in {Path(where.filename).name}, line {where.lineno})" if where else ""
     return unmeasured(probe, "error", f"{type(error).__name__}: {error}{place}")
-
-
-def describe(admitted: Admitted, profile: ProfileData | None) -> dict[str, Any]:
-    """The report's account of the subject."""
-    context = admitted.context
-    about: dict[str, Any] = {
-        "name": context.subject.name or "subject",
-        "task": context.facts.task,
-        "metric": context.facts.metric.describe(),
-        "classes": list(context.facts.classes),
-        "splits": context.facts.sizes,
-        "recipe": context.facts.has_recipe,
-        "describe_only": admitted.describe_only,
-        "notes": list(admitted.notes),
-        "model": context.model.describe(),
-    }
-    if profile is not None:
-        from uncork.stats.quantiles import median
-
-        per_row = profile.batch_seconds / profile.batch_size
-        about["speed"] = {
-            "one_row_ms": median(1000 * profile.single_seconds, unit="ms"),
-            "batch_ms_per_row": median(1000 * per_row, unit="ms per row"),
-            "batch_size": profile.batch_size,
-            "device": profile.device,
-        }
-    return about

@@ -15,6 +15,7 @@ from uncork.gather.forward import forward
 from uncork.models.adapt import adapt
 from uncork.probes._contract import registered
 from uncork.remedies._contract import Case, Treated
+from uncork.run.figures import LOG_LOSS, side_effects
 from uncork.run.folder import RunFolder
 from uncork.run.plan import make_plan
 from uncork.run.rank import family_of, judge
@@ -22,13 +23,10 @@ from uncork.run.verify import Attempt
 from uncork.schema.artifacts import Facts, PassData
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate, Finding
-from uncork.schema.metric import Metric
 from uncork.schema.report import SideEffect, Treatment, TreatmentVerdict
 from uncork.schema.seeds import generator, integer_seed
 from uncork.schema.subject import Subject
-from uncork.stats.score import gain, score
-
-_LOG_LOSS = Metric("log-loss")
+from uncork.stats.score import gain
 
 
 @dataclass
@@ -91,7 +89,7 @@ class Bench:
         )
         if kept:
             self._keep(remedy, treated, after)
-        yardstick = _LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
+        yardstick = LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
         return Attempt(treatment, yardstick, before, after, beside)
 
     def _case(self, remedy: Remedy, finding: Finding) -> Case:
@@ -145,7 +143,7 @@ class Bench:
     ) -> tuple[Estimate, Estimate, TreatmentVerdict]:
         rows = self._judging(remedy.fits_on_validation)
         passes = [self._outputs(c, rows) for c in (before, after, control)]
-        metric = _LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
+        metric = LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
         realised, against = gain(metric, passes[0], passes[1]), gain(metric, passes[2], passes[1])
         return realised, against, verdict_of(realised, against)
 
@@ -171,13 +169,8 @@ class Bench:
         return judge(probe, outcome, delta=self.delta, family=family, seconds=0.0)
 
     def _side_effects(self, remedy: Remedy, before: Context, after: Context) -> tuple[SideEffect, ...]:
-        """The metric and the log-loss of the judging rows, before and after, but for the yardstick itself."""
         rows = self._judging(remedy.fits_on_validation)
-        first, second = self._outputs(before, rows), self._outputs(after, rows)
-        metrics = [before.facts.metric] if remedy.yardstick != "metric" else []
-        if before.facts.task == "classification" and remedy.yardstick != "log-loss":
-            metrics.append(_LOG_LOSS)
-        return tuple(SideEffect(m.name, score(m, first), score(m, second)) for m in metrics)
+        return side_effects(before.facts.metric, self._outputs(before, rows), self._outputs(after, rows))
 
     def _keep(self, remedy: Remedy, treated: Treated, after: Context) -> None:
         self.present = after

@@ -1,9 +1,11 @@
-"""What makes two runs the same: fingerprints of weights, data, recipe and code."""
+"""What a run is of: fingerprints of weights, data, recipe and code, and the report's account of them."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ import uncork
 from uncork.gather._contract import Context
 from uncork.gather.fingerprints import hash_rows
 from uncork.models.code import code_fingerprint
-from uncork.schema.artifacts import FingerprintsData
+from uncork.schema.artifacts import FingerprintsData, ProfileData
 from uncork.schema.subject import SPLITS
+from uncork.stats.quantiles import median
 
 
 def identity(
@@ -45,11 +48,11 @@ def identity(
 
 def rows_hash(hashes: np.ndarray, y: np.ndarray, *, in_order: bool) -> str:
     """One hash of many rows and their labels; `in_order=False` makes it blind to their order."""
-    rows = [h.tobytes() + str(label).encode() for h, label in zip(hashes, y.tolist(), strict=True)]
-    digest = hashlib.blake2b(digest_size=16)
-    for row in rows if in_order else sorted(rows):
-        digest.update(row)
-    return digest.hexdigest()
+    labels = np.ascontiguousarray(y, np.float64 if y.dtype.kind == "f" else np.int64).view(np.uint64)
+    table = np.column_stack([np.ascontiguousarray(hashes).view(np.uint64), labels])
+    if not in_order:
+        table = table[np.lexsort(table.T)]
+    return hashlib.blake2b(table.tobytes(), digest_size=16).hexdigest()
 
 
 def test_rows(context: Context) -> str:
@@ -70,3 +73,31 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
     }
+
+
+def describe(
+    context: Context, delta: float, notes: Sequence[str], profile: ProfileData | None, *, describe_only: bool
+) -> dict[str, Any]:
+    """The report's account of the subject."""
+    facts = context.facts
+    about: dict[str, Any] = {
+        "name": context.subject.name or "subject",
+        "task": facts.task,
+        "metric": {**facts.metric.describe(), "delta": delta},
+        "classes": list(facts.classes),
+        "splits": facts.sizes,
+        "recipe": facts.has_recipe,
+        "predictions_only": not facts.has_inputs,
+        "describe_only": describe_only,
+        "notes": list(notes),
+        "model": context.model.describe(),
+    }
+    if profile is not None and facts.has_inputs:
+        about["speed"] = {
+            "one row": asdict(median(1000 * profile.single_seconds, unit="ms")),
+            f"each row of {profile.batch_size}": asdict(
+                median(1000 * profile.batch_seconds / profile.batch_size, unit="ms")
+            ),
+            "device": profile.device,
+        }
+    return about

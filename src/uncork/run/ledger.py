@@ -7,6 +7,7 @@ questions asked of it; asking the very same question again is no new opening.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,6 +17,8 @@ from typing import IO
 
 from uncork.gather.store import explained
 from uncork.schema.errors import BadInput
+
+ELSEWHERE = "set UNCORK_STATE to a folder that can be, for the record of openings of test"
 
 
 def path() -> Path:
@@ -32,25 +35,37 @@ def open_test(rows: str, question: str) -> int:
         for number, line in enumerate(file, 1):
             try:
                 entry = json.loads(line)
-                if entry["rows"] == rows and entry["question"] not in asked:
-                    asked.append(entry["question"])
+                of, put = entry["rows"], entry["question"]
             except (ValueError, KeyError, TypeError):
                 raise BadInput(
                     f"line {number} of {path()} is damaged: it counts the openings of test splits; mend the line, or "
                     "move the file away if you accept that openings start from 1 again"
                 ) from None
+            if of == rows and put not in asked:
+                asked.append(put)
         if question in asked:
             return asked.index(question) + 1
-        file.write(json.dumps({"rows": rows, "question": question}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        with explained(path(), ELSEWHERE):
+            _append(file.fileno(), json.dumps({"rows": rows, "question": question}) + "\n")
         return len(asked) + 1
+
+
+def _append(file: int, line: str) -> None:
+    """Adds a line, whole or not at all."""
+    before = os.fstat(file).st_size
+    try:
+        if os.write(file, line.encode()) < len(line.encode()):
+            raise OSError(errno.ENOSPC, "no room for a whole line")
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, before)
+        raise
 
 
 @contextlib.contextmanager
 def _locked() -> Iterator[IO[str]]:
     place = path()
-    with explained(place):
+    with explained(place, ELSEWHERE):
         place.parent.mkdir(parents=True, exist_ok=True)
         file = open(place, "a+")  # noqa: SIM115 (closed below, outside `explained`)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from uncork.gather._contract import Context, gatherers
-from uncork.schema.artifacts import Facts, Profile, Request
+from uncork.schema.artifacts import Facts, Pass, Profile, Request
 from uncork.schema.contract import Probe
 from uncork.schema.errors import Unavailable
 
@@ -68,7 +68,7 @@ def make_plan(probes: Sequence[Probe], context: Context, budget: float) -> Plan:
 
 
 def _merged(probes: Sequence[Probe], context: Context) -> tuple[Planned, ...]:
-    wanted: dict[Request, list[str]] = {Profile(): []}
+    wanted: dict[Request, list[str]] = {Profile(): [], Pass("validation"): []}
     for probe in probes:
         for request in probe.requires.values():
             if not isinstance(request, Facts):

@@ -31,8 +31,10 @@ def working(progress: Progress, label: str, left: float) -> Iterator[None]:
     """One piece of work, announced and timed."""
     start = time.perf_counter()
     progress.begin(label, left)
-    yield
-    progress.end(label, time.perf_counter() - start)
+    try:
+        yield
+    finally:
+        progress.end(label, time.perf_counter() - start)
 
 
 def duration(text: str | float) -> float:

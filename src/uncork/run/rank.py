@@ -35,6 +35,7 @@ def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, f
         title=probe.failure_title if verdict == "bottleneck" else probe.title,
         verdict=verdict,
         headroom=headroom,
+        against=outcome.against,
         detectable=detectable(headroom, delta, family) if in_metric and headroom is not None else None,
         rows_to_settle=(
             rows_to_settle(headroom, delta, family)

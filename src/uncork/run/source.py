@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from uncork.schema.errors import BadInput, UncorkError
 from uncork.schema.subject import Subject
@@ -17,22 +20,24 @@ from uncork.schema.subject import Subject
 class SubjectRaised(BadInput):
     """The user's own code failed. `cause` is its exception, to be shown with its own traceback."""
 
-    def __init__(self, spec: str, cause: BaseException, file: str | None) -> None:
-        super().__init__(f"{spec} raised {type(cause).__name__}: {cause}{_hint(str(cause))}")
+    def __init__(self, spec: str, cause: BaseException) -> None:
+        super().__init__(f"{spec} raised {type(cause).__name__}: {told(cause)}")
         self.cause = cause
-        self.file = file
 
 
-def _hint(message: str) -> str:
-    """The way out of two failures that are common in code that loads a model."""
+def told(cause: BaseException) -> str:
+    """What to say of an error in the user's code, whose traceback stands above: the way out where it is a common one,
+    else its first line."""
+    message = str(cause)
     if "weights_only" in message or "Weights only load failed" in message:
         return (
-            "\nThe checkpoint would run code while it is read. Ask its author for safetensors or a plain state_dict; "
-            "or, only if you trust it, load it yourself with torch.load(path, weights_only=False)."
+            "the checkpoint would run code while it is read, so it was not: ask its author for safetensors or a plain "
+            "state_dict; or, only if you trust it, load it with torch.load(path, weights_only=False)"
         )
-    if "CUDA" in message or "cuda" in message:
-        return "\nThere is no GPU here: load with map_location='cpu' and leave out .cuda() and .to('cuda')."
-    return ""
+    torch = sys.modules.get("torch")
+    if torch is not None and not torch.cuda.is_available() and re.search("cuda|nvidia", message, re.IGNORECASE):
+        return "there is no GPU here: load with map_location='cpu' and leave out .cuda() and .to('cuda')"
+    return message.strip().splitlines()[0] if message.strip() else "see above"
 
 
 def load_subject(spec: str) -> Subject:
@@ -41,13 +46,13 @@ def load_subject(spec: str) -> Subject:
     Raises BadInput where there is no such file, module or name, or what it holds is no Subject; SubjectRaised where
     the user's code fails.
     """
-    where, colon, name = spec.rpartition(":")
-    if not colon or not name.isidentifier():
+    where, _, name = spec.rpartition(":")
+    if not where or not name.isidentifier():
         raise BadInput(f"{spec!r} names no subject: write path/to/file.py:name or package.module:name")
     module = _module(spec, where)
     if not hasattr(module, name):
         names = [n for n, v in vars(module).items() if isinstance(v, Subject)]
-        there = f"it has {', '.join(names)}" if names else "it defines no Subject"
+        there = f"it has {', '.join(names)}" if names else f"write {name} = Subject(model, test=Split(x, y)) in it"
         raise BadInput(f"{where} has no {name!r}: {there}")
     found = getattr(module, name)
     if callable(found) and not isinstance(found, Subject):
@@ -60,15 +65,17 @@ def load_subject(spec: str) -> Subject:
 def _module(spec: str, where: str) -> ModuleType:
     path = Path(where)
     if path.suffix != ".py":
+        absent = BadInput(f"there is no module {where!r}: check the name, or give path/to/file.py:name")
+        if not all(part.isidentifier() for part in where.split(".")):
+            raise absent
         sys.path.insert(0, "")
         try:
-            return importlib.import_module(where)
-        except ModuleNotFoundError as e:
-            if e.name is not None and where.startswith(e.name):
-                raise BadInput(f"there is no module {where!r}: check the name, or give path/to/file.py:name") from None
-            raise SubjectRaised(spec, e, None) from None
-        except Exception as e:
-            raise SubjectRaised(spec, e, None) from None
+            return cast(ModuleType, _run(spec, lambda: importlib.import_module(where)))
+        except SubjectRaised as e:
+            missing = e.cause.name if isinstance(e.cause, ModuleNotFoundError) else None
+            if missing and f"{where}.".startswith(f"{missing}."):
+                raise absent from None
+            raise
         finally:
             sys.path.remove("")
     if not path.is_file():
@@ -83,7 +90,7 @@ def _module(spec: str, where: str) -> ModuleType:
     sys.modules[name] = module
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        _run(spec, lambda: loader.exec_module(module), str(path))
+        _run(spec, lambda: loader.exec_module(module), module.__file__)
     finally:
         sys.path.remove(str(path.resolve().parent))
     import cloudpickle
@@ -93,10 +100,14 @@ def _module(spec: str, where: str) -> ModuleType:
     return module
 
 
-def _run(spec: str, work: Any, file: str | None) -> Any:
+def _run(spec: str, work: Callable[[], Any], file: str | None = None) -> Any:
+    """Runs the user's code. What uncork itself refuses in it is told with the line of `file` that asked for it."""
     try:
         return work()
-    except UncorkError:
-        raise
-    except Exception as e:
-        raise SubjectRaised(spec, e, file) from None
+    except UncorkError as e:
+        lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if file and Path(f.filename) == Path(file)]
+        if not lines:
+            raise
+        raise BadInput(f"{spec.rpartition(':')[0]}, line {lines[-1]}: {e}") from None
+    except (Exception, SystemExit) as e:
+        raise SubjectRaised(spec, e) from None

@@ -46,15 +46,10 @@ def treat(
     """
     started, progress, seconds = time.perf_counter(), progress or Silent(), duration(budget)
     folder, report, subject = _find(report_or_folder, subject)
-    if report.subject.get("describe_only"):
-        raise BadInput(
-            f"{folder.path} was described on all of test: nothing is left to prove a remedy on. "
-            "Audit again without --describe-only"
-        )
     seed = int(report.plan["seed"])
     admitted = admit(subject, describe_only=False, seed=seed, fan=Executor(backend))
     prints = gatherers()[Fingerprints].gather(Fingerprints(), admitted.context)
-    about = identity(admitted.context, prints, folder.read("subject.json")["source"], describe_only=False)
+    about = identity(admitted.context, prints, folder.about()["source"], describe_only=False)
     RunFolder.open(folder.path, about)
 
     # Try what is worth trying; each remedy starts from what was kept before it.
@@ -107,8 +102,12 @@ def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolde
     else:
         folder = RunFolder.at(given)
         report = folder.load()
-    subject = subject or report.live
-    source = folder.read("subject.json")["source"]
+    if report.subject.get("describe_only"):
+        raise BadInput(
+            f"{folder.path} was described on all of test, so nothing is left to prove a remedy on: audit again "
+            "without --describe-only, into another folder with --out"
+        )
+    subject, source = subject or report.live, folder.about()["source"]
     if subject is None and source["kind"] == "file":
         subject = load_subject(source["spec"])
     if subject is None:

@@ -11,6 +11,7 @@ from uncork.gather.forward import forward
 from uncork.gather.store import Store
 from uncork.probes.leaked_examples import copies
 from uncork.run import ledger
+from uncork.run.figures import side_effects
 from uncork.run.identity import test_rows
 from uncork.run.progress import Progress, working
 from uncork.schema.artifacts import FingerprintsData, Pass, PassData
@@ -24,7 +25,7 @@ from uncork.stats.score import gain, score
 def headline(context: Context, prints: FingerprintsData, store: Store, progress: Progress) -> tuple[Headline, float]:
     """What the model does on test, and the seconds it took; without leaked rows too, where there are any."""
     started = time.perf_counter()
-    request = Pass("test")
+    request = Pass("validation" if context.subject.test is context.subject.validation else "test")
     with working(progress, request.label(), len(context.split("test")) * context.seconds_per_row):
         passed = store.get(request)
         if passed is None:
@@ -95,6 +96,7 @@ def verify(
         gain=gained,
         proven=proven,
         sentence=_sentence(yardstick, gained, proven, opening, alpha),
+        side_effects=side_effects(original.facts.metric, before, after),
     )
     if not proven:
         return verification, ()

@@ -116,7 +116,11 @@ class NotApplicable:
 
 @dataclass(frozen=True)
 class Finding:
-    """One judged measurement, as it stands in report.json. `spoils`: what an open gate makes untrustworthy."""
+    """One judged measurement, as it stands in report.json.
+
+    `against`: the estimate and limit that the verdict comes from, where it does not come from headroom and δ.
+    `spoils`: what an open gate makes untrustworthy.
+    """
 
     id: str
     tier: Tier
@@ -124,6 +128,7 @@ class Finding:
     title: str
     verdict: Verdict
     headroom: Estimate | None = None
+    against: Limit | None = None
     detectable: float | None = None
     rows_to_settle: int | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)

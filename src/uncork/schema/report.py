@@ -56,7 +56,10 @@ class Treatment:
 
 @dataclass(frozen=True)
 class Verification:
-    """The one opening of test: the final model against the original. `alpha` is what this opening may spend."""
+    """The one opening of test: the final model against the original. `alpha` is what this opening may spend.
+
+    `side_effects`: the metric and other figures on test before and after, described and not tested.
+    """
 
     opening: int
     alpha: float
@@ -65,6 +68,7 @@ class Verification:
     gain: Estimate
     proven: bool
     sentence: str
+    side_effects: tuple[SideEffect, ...] = ()
 
 
 @dataclass(frozen=True)

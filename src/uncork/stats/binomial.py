@@ -23,6 +23,27 @@ def clopper_pearson(successes: int, n: int, *, unit: str = "share", level: float
     return Estimate(successes / n, low, high, unit, n, "Clopper–Pearson over rows", level=level)
 
 
+def korn_graubard(clustered: Estimate, n: int) -> Estimate:
+    """A share of rows that come in groups, from its mean and s.e. over groups.
+
+    Clopper–Pearson on the effective number of rows share·(1 − share)/se², cut at n and shrunk by (t over rows / t over
+    groups)². Near 0 or 1 it holds where a t interval does not: 2 % in 100 groups of 10, .95 against .90 simulated; with
+    5 or so errors in all still .92. Unit: one group, independent.
+    Source: Korn & Graubard, Survey Methodology 24, 1998.
+    """
+    share, se, df, level = clustered.value, clustered.se, clustered.df, clustered.level
+    if share is None or not se or not df or n < 2:
+        return clustered
+    tail = (1 - level) / 2
+    shrink = float(stats.t.ppf(1 - tail, n - 1) / stats.t.ppf(1 - tail, df)) ** 2
+    rows = min(n, share * (1 - share) / se**2) * shrink
+    hits = share * rows
+    low = float(stats.beta.ppf(tail, hits, rows - hits + 1)) if hits > 0 else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, rows - hits)) if hits < rows else 1.0
+    method = "Clopper–Pearson over groups of rows (Korn–Graubard)"
+    return Estimate(share, low, high, clustered.unit, clustered.n, method, se, df, level)
+
+
 def wilson(successes: int, n: int, *, unit: str = "share", level: float = 0.95) -> Estimate:
     """Share of successes in the population, approximate: shorter than Clopper–Pearson, covers on average.
 
@@ -34,7 +55,9 @@ def wilson(successes: int, n: int, *, unit: str = "share", level: float = 0.95) 
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), unit, n, "Wilson over rows", level=level)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return Estimate(share, low, high, unit, n, "Wilson over rows", level=level)
 
 
 def bonett_price(only_first: int, only_second: int, n: int, *, unit: str = "share", level: float = 0.95) -> Estimate:

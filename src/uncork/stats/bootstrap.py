@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -45,15 +46,17 @@ def bootstrap(
     def resampled(chosen: np.ndarray) -> float:
         return float(statistic(np.concatenate([members[int(c)] for c in chosen])))
 
-    result = stats.bootstrap(
-        (np.arange(units),),
-        resampled,
-        n_resamples=RESAMPLES,
-        confidence_level=level,
-        method=method,
-        vectorized=False,
-        rng=rng,
-    )
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # said below, as undetermined
+        result = stats.bootstrap(
+            (np.arange(units),),
+            resampled,
+            n_resamples=RESAMPLES,
+            confidence_level=level,
+            method=method,
+            vectorized=False,
+            rng=rng,
+        )
     se = float(result.standard_error)
     low, high = map(float, result.confidence_interval)
     if not se > 0 or not np.isfinite([low, high]).all():

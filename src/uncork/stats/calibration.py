@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from uncork.schema.finding import Estimate
 
@@ -14,13 +14,27 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 BINS = 15
+_SMALLEST = 10
 
 
 def equal_mass_bins(confidence: Float[np.ndarray, " n"], bins: int = BINS) -> Int[np.ndarray, " n"]:
-    """The bin of each row, of as equal size as ties allow; at least 10 rows a bin, rows that tie stay together."""
-    bins = max(1, min(bins, len(confidence) // 10))
+    """The bin of each row, of as equal size as ties allow; rows that tie stay together.
+
+    At least 10 rows a bin (one bin where there are fewer): what ties cut off smaller joins the next bin.
+    """
+    bins = max(1, min(bins, len(confidence) // _SMALLEST))
     edges = np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.unique(np.searchsorted(edges, confidence, side="left"), return_inverse=True)[1]
+    which = np.searchsorted(edges, confidence, side="left")
+    joined = np.zeros(bins, np.int64)
+    rows = current = 0
+    for b, size in enumerate(np.bincount(which, minlength=bins)):
+        if rows >= _SMALLEST and size > 0:
+            current, rows = current + 1, 0
+        joined[b] = current
+        rows += int(size)
+    if 0 < rows < _SMALLEST and current > 0:
+        joined[joined == current] = current - 1
+    return joined[which]
 
 
 def expected_calibration_error(
@@ -66,9 +80,11 @@ def calibration_error(
     """Root mean square gap between confidence and accuracy over bins, debiased; never below the ECE it estimates.
 
     Estimand: sqrt(Σ_b w_b (E[confidence|b] − P(correct|b))²). The mean square is debiased by each bin's sampling
-    variance (Kumar, Liang & Ma, NeurIPS 2019). Interval: Σ w_b gap_b² is a sum of squares of near-normal terms, so
-    its scaled noncentral χ² (two moments matched) is inverted, which holds at zero too, where a bootstrap of the ECE
-    covers nothing. The upper end is never below what a calibrated model would typically show. Unit: one row.
+    variance (Kumar, Liang & Ma, NeurIPS 2019), then cut at zero. Interval: Σ w_b gap_b² is a sum of squares of
+    near-normal terms, so its scaled noncentral χ² (two moments matched) is inverted, which holds at zero too, where a
+    bootstrap of the ECE covers nothing. The upper end is never below what a calibrated model would typically show, nor
+    below what a few errors not seen yet would add: it is taken again with the bin where that matters most replaced by
+    its Agresti–Coull estimate (Am. Stat. 52, 1998). Unit: one row.
     """
     n = len(confidence)
     method = "noncentral χ² over rows"
@@ -83,26 +99,55 @@ def calibration_error(
     variance = np.maximum(within, stated) / size
     weight = size / n
     square = float((weight * gap**2).sum())
-    noise = float((weight * variance).sum())
-    if noise <= 0:
+    if not variance.any():
         return Estimate(math.sqrt(square), None, None, "calibration error", n, f"{method} (no variance)", level=level)
+    tail = (1 - level) / 2
+    low, _ = _ends(weight, gap, variance, tail)
+    high = max(
+        _ends(weight, gap, variance, tail)[1],
+        _ends(weight, *_with_unseen(weight, gap, variance, confidence, correct, which, level), tail)[1],
+    )
+    value = math.sqrt(max(square - float((weight * within / size).sum()), 0.0))
+    return Estimate(value, low, high, "calibration error", n, method, level=level)
+
+
+def _with_unseen(
+    weight: np.ndarray,
+    gap: np.ndarray,
+    variance: np.ndarray,
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    which: np.ndarray,
+    level: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(gap, variance) of each bin, with the one bin taken by Agresti–Coull where that adds most to the mean square."""
+    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    size = np.bincount(which)
+    share = (np.bincount(which, weights=correct) + z2 / 2) / (size + z2)
+    other_gap = np.bincount(which, weights=confidence) / size - share
+    other_variance = np.maximum(variance, share * (1 - share) / (size + z2))
+    here = np.arange(len(gap)) == np.argmax(weight * (other_gap**2 - gap**2))
+    return np.where(here, other_gap, gap), np.where(here, other_variance, variance)
+
+
+def _ends(weight: np.ndarray, gap: np.ndarray, variance: np.ndarray, tail: float) -> tuple[float, float]:
+    """Interval of sqrt(Σ w·E[gap]²): the noncentralities at which Σ w·gap² stands at either tail of its scaled χ²."""
+    noise = float((weight * variance).sum())
     scale = float((weight**2 * variance**2).sum()) / noise
     df = noise / scale
-    tail = (1 - level) / 2
 
     def bound(statistic: float, probability: float) -> float:
         """The noncentrality at which the statistic stands at that quantile; 0 where even 0 is too much."""
 
         def excess(noncentrality: float) -> float:
-            return float(stats.ncx2.cdf(statistic, df, noncentrality)) - probability
+            return float(special.chndtr(statistic, df, noncentrality)) - probability
 
         if stats.chi2.cdf(statistic, df) <= probability:
             return 0.0
         top = 4 * (statistic + 20 * math.sqrt(statistic + df) + 100)
         return float(optimize.brentq(excess, 1e-9, top))
 
-    statistic = square / scale
+    statistic = float((weight * gap**2).sum()) / scale
     low = bound(statistic, 1 - tail)
     high = bound(max(statistic, float(stats.chi2.median(df))), tail)
-    value = math.sqrt(max(square - noise, 0.0))
-    return Estimate(value, math.sqrt(low * scale), math.sqrt(high * scale), "calibration error", n, method, level=level)
+    return math.sqrt(low * scale), math.sqrt(high * scale)

@@ -33,6 +33,7 @@ def mean(
     G − 1 degrees of freedom: Cameron & Miller, J. Human Resources 50, 2015).
     Where all units agree the sample says nothing of the spread. With `bounds` of a row's value the interval is then
     the one in which a share of at most 1 − (α/2)^(1/G) sits at either bound; without, it is left undetermined.
+    No interval reaches beyond `bounds`.
     """
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
@@ -51,7 +52,10 @@ def mean(
         return _all_agree(value, units, bounds, unit, method, level)
     se = math.sqrt(units / (units - 1) * spread) / n
     half = float(stats.t.ppf((1 + level) / 2, units - 1)) * se
-    return Estimate(value, value - half, value + half, unit, units, method, se, units - 1, level)
+    low, high = value - half, value + half
+    if bounds is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Estimate(value, low, high, unit, units, method, se, units - 1, level)
 
 
 def _all_agree(

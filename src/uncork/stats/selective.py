@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from uncork.schema.finding import Estimate
 
@@ -39,25 +39,41 @@ def learn_then_test(
 ) -> Certificate:
     """The lowest threshold whose answers are right with at least `precision`, guaranteed at `level`.
 
-    Fixed-sequence testing from the strictest threshold down over a grid fixed beforehand, each test an exact binomial
-    of the errors among the answered rows; it begins where enough rows are answered for a pass to be possible at all,
-    and ends at the first failure (Angelopoulos et al., Learn then Test, arXiv 2110.01052).
-    Unit: one row, independent. The guarantee is over draws of these rows, for the population, not for one answer.
+    Each test is an exact binomial of the errors among the answered rows, from the strictest threshold down over a grid
+    fixed beforehand (Angelopoulos et al., Learn then Test, arXiv 2110.01052). Fallback procedure (Wiens, Pharm. Stat.
+    2, 2003): α is split over J starts, the first where enough rows are answered for a pass to be possible at all, each
+    next one at four times as many; a pass hands its α on to the next threshold, a failure loses it. A single start
+    would end with one unlucky error among the surest rows. Starts depend on how many rows are answered, never on
+    whether they are right. Unit: one row, independent. The guarantee is over draws of these rows, for the population,
+    not for one answer.
     """
-    alpha = 1 - level
-    enough = math.ceil(math.log(alpha) / math.log(precision))
+    n, alpha = len(confidence), 1 - level
+    starts = _starts(n, precision, alpha)
     order = np.argsort(-confidence, kind="stable")
     errors_so_far = np.r_[0, np.cumsum(~correct[order])]
     answered = np.searchsorted(-confidence[order], -GRID, side="right")
-    best = Certificate(None, precision, level, 0, 0, len(confidence))
-    for threshold, m in zip(GRID, answered, strict=True):
-        if m < enough:
-            continue
-        errors = int(errors_so_far[m])
-        if stats.binom.cdf(errors, m, 1 - precision) > alpha:
-            break
-        best = Certificate(float(threshold), precision, level, int(m), errors, len(confidence))
+    errors = errors_so_far[answered]
+    p_values = special.bdtr(errors, answered, 1 - precision)
+    spending = np.diff(np.searchsorted(starts, answered, side="right"), prepend=0) * alpha / len(starts)
+    best = Certificate(None, precision, level, 0, 0, n)
+    to_spend = 0.0
+    for i in range(len(GRID)):
+        to_spend += float(spending[i])
+        if to_spend > 0 and p_values[i] <= to_spend:
+            best = Certificate(float(GRID[i]), precision, level, int(answered[i]), int(errors[i]), n)
+        else:
+            to_spend = 0.0
     return best
+
+
+def _starts(n: int, precision: float, alpha: float) -> list[int]:
+    """How many rows must be answered where each start begins: known before any data but their number."""
+
+    def first(starts: int) -> int:
+        return math.ceil(math.log(alpha / starts) / math.log(precision))
+
+    count = max(1, max((j for j in range(1, 6) if first(j) * 4 ** (j - 1) <= n), default=1))
+    return [first(count) * 4**j for j in range(count)]
 
 
 def answered_share(certificate: Certificate, level: float = 0.95) -> Estimate:

@@ -1,4 +1,4 @@
-"""`python -m uncork.testing`: every probe, remedy and gatherer documents all its sections, and the schema is current."""
+"""`python -m uncork.testing`: every probe, remedy and gatherer documents all its sections; the schema is current."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from uncork.gather._contract import gatherers
 from uncork.probes._contract import registered
 from uncork.remedies._contract import remedies
+from uncork.schema.contract import Gatherer, Probe, Remedy
 from uncork.schema.report import json_schema
 from uncork.testing.documentation import missing_sections
 
@@ -19,10 +20,9 @@ def main(arguments: list[str]) -> int:
     current = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
     if "--write-schema" in arguments:
         SCHEMA.write_text(current)
+    units: list[Probe | Remedy | Gatherer] = [*registered().values(), *remedies().values(), *gatherers().values()]
     faults = [
-        f"{unit.id}: no section “{section}”"
-        for unit in [*registered().values(), *remedies().values(), *gatherers().values()]
-        for section in missing_sections(unit.doc, unit.sections)
+        f"{unit.id}: no section “{section}”" for unit in units for section in missing_sections(unit.doc, unit.sections)
     ]
     if SCHEMA.exists() and SCHEMA.read_text() != current:
         faults.append(f"{SCHEMA} has drifted from the code: make schema")

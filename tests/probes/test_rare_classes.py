@@ -1,0 +1,145 @@
+"""rare-classes: counts in train say which are rare, errors on validation what they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from uncork.probes.rare_classes import excess, measure
+from uncork.schema.artifacts import PassData
+from uncork.schema.finding import NotApplicable
+from uncork.schema.metric import Metric
+from uncork.schema.seeds import generator
+from uncork.testing.artifacts import a_pass, facts
+from uncork.testing.measurements import check_measurement
+from uncork.testing.probes import check_probe, verdict
+
+IMBALANCED = (480, 500, 20)
+
+
+def given(validation: PassData, counts: tuple[int, ...] = IMBALANCED, **known: Any) -> dict[str, Any]:
+    return {"validation": validation, "facts": facts(class_counts=counts, **known)}
+
+
+def labels(n: int, seed: int) -> np.ndarray:
+    """Three classes in the shares .45, .45, .1."""
+    return np.random.default_rng((seed, 1)).choice(3, size=n, p=[0.45, 0.45, 0.1])
+
+
+def test_keeps_the_contract_and_alarms_rarely_at_the_boundary(drawn: Any) -> None:
+    """Null: the headroom is δ itself, .1 × (.15 − .1) = 5 per 1,000."""
+
+    def null(seed: int) -> dict[str, Any]:
+        y = labels(2000, seed)
+        return given(drawn(y, np.where(y == 2, 0.15, 0.1), seed, classes=3))
+
+    check_probe(measure, lambda: null(0), null=null, seeds=200)
+
+
+def test_planted_imbalance_is_found_with_its_size(drawn: Any) -> None:
+    """Rare rows are wrong for 1 in 2, others for 1 in 10: .1 × .4 = 40 per 1,000. 60 intervals cover less often
+    than at 51 with a chance of 1 in 1,000 (fixed seeds)."""
+    covered = found = 0
+    for seed in range(60):
+        y = labels(1500, seed)
+        artifacts = given(drawn(y, np.where(y == 2, 0.5, 0.1), seed, classes=3))
+        headroom = measure(**artifacts, rng=generator(0)).headroom
+        covered += headroom.low <= 40 <= headroom.high
+        found += verdict(measure, artifacts) == "bottleneck"
+    assert covered >= stats.binom.ppf(1e-3, 60, 0.95)
+    assert found == 60  # the headroom stands more than five standard errors above δ
+
+
+def test_rows_in_groups_count_as_groups(drawn: Any) -> None:
+    """Null at δ, as above, but whole groups of 20 rare or common rows are wrong together: rows would alarm too often.
+
+    At a true 5 %, 200 nulls give more than 21 alarms with chance 1 in 1,000 (fixed seeds)."""
+    alarms = as_rows = 0
+    for seed in range(200):
+        rng = np.random.default_rng((seed, 2))
+        kind = rng.choice(3, size=300, p=[0.4, 0.4, 0.2])
+        bad = rng.random(300) < np.where(kind == 2, 0.125, 0.1)  # .2 × .025 = 5 per 1,000
+        y, group = np.repeat(kind, 20), np.repeat(np.arange(300), 20)
+        passed = dataclasses.replace(drawn(y, np.repeat(bad, 20).astype(float), seed, classes=3), clusters=group)
+        alarms += verdict(measure, given(passed)) == "bottleneck"
+        as_rows += verdict(measure, given(dataclasses.replace(passed, clusters=passed.rows))) == "bottleneck"
+    most = stats.binom.ppf(1 - 1e-3, 200, 0.05)
+    assert alarms <= most
+    assert as_rows > most
+
+
+def test_worst_class_is_the_worst_and_its_interval_allows_picking_it() -> None:
+    y = np.arange(900) % 3
+    predicted = y.copy()
+    predicted[np.flatnonzero(y == 1)[:60]] = 0
+    passed = PassData.of_logits(np.eye(3)[predicted], y)
+    found = measure(**given(passed), rng=generator(0))
+    worst = found.estimates["worst_class"]
+    assert worst.value == pytest.approx(0.2)
+    tail = 0.05 / 3 / 2
+    assert worst.low == pytest.approx(stats.beta.ppf(tail, 60, 241))
+    assert found.details[0].data["rows"][0][0] == "class 1"
+
+
+def test_even_classes_are_clear_by_count_however_bad_one_is() -> None:
+    y = np.arange(900) % 3
+    passed = PassData.of_logits(np.eye(3)[np.where(y == 1, 0, y)], y)
+    assert verdict(measure, given(passed, (400, 300, 350))) == "clear"
+    assert verdict(measure, given(passed, (400, 20, 350))) == "bottleneck"
+
+
+def test_few_rare_rows_are_undetermined_not_bad() -> None:
+    y = np.r_[np.zeros(99, int), np.ones(99, int), 2, 2]
+    predicted = np.where(y == 2, 0, y)
+    assert verdict(measure, given(PassData.of_logits(np.eye(3)[predicted], y))) == "undetermined"
+
+
+def test_a_rare_class_absent_from_validation_is_undetermined() -> None:
+    y = np.arange(200) % 2
+    passed = PassData.of_logits(np.eye(3)[y], y)
+    found = measure(**given(passed), rng=generator(0))
+    assert found.headroom.low is None
+    assert verdict(measure, given(passed)) == "undetermined"
+    assert "class 2" not in {row[0] for row in found.details[0].data["rows"]}
+
+
+def test_without_train_validation_is_counted() -> None:
+    y = np.r_[np.zeros(450, int), np.full(50, 1)]
+    passed = PassData.of_logits(np.eye(2)[y], y)
+    found = measure(validation=passed, facts=facts(), rng=generator(0))
+    assert found.estimates["rarest_share"].value == pytest.approx(0.2)
+    assert "validation" in found.estimates["rarest_share"].method
+
+
+def test_excess_by_brute_force() -> None:
+    """Served as well as the rest, the 10 rare rows would have 10 × 9/90 = 1 wrong instead of 4: 3 in 100 rows."""
+    rare = np.arange(100) < 10
+    wrong = (np.arange(100) < 4) | (np.arange(100) >= 91)
+    assert excess(wrong, rare).value == pytest.approx(30)
+    assert excess(wrong, rare, clusters=np.arange(100) // 2).value == pytest.approx(30)
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ({"task": "regression", "metric": Metric("rmse"), "class_counts": ()}, "no classes"),
+        ({"metric": Metric("log-loss")}, "log-loss"),
+    ],
+)
+def test_not_applicable_says_why(known: dict[str, Any], why: str) -> None:
+    outcome = measure(validation=a_pass(100, error=0.1), facts=facts(**known), rng=generator(0))
+    assert isinstance(outcome, NotApplicable)
+    assert why in outcome.reason
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("skewed", [True, False])
+def test_edge_cases(edge: PassData, skewed: bool) -> None:
+    classes = edge.logits.shape[1]
+    counts = (1, *[100] * (classes - 1)) if skewed else (100,) * classes
+    artifacts = given(edge, counts)
+    check_measurement(measure, measure(**artifacts, rng=generator(0)), artifacts)

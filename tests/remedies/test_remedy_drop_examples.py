@@ -1,0 +1,186 @@
+"""drop-examples: flags as confident learning does, keeps to lists, and is compared with random rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uncork import BadInput, Subject
+from uncork.models.adapt import adapt
+from uncork.remedies.drop_examples import apply, flag, listed
+from uncork.schema.errors import Unavailable
+from uncork.schema.seeds import generator
+from uncork.testing.remedies import check_remedy
+
+TURNED = generator(0, "turned").permutation(500)[:100]  # as in conftest, at a share of .2
+
+
+@pytest.fixture(scope="session")
+def noisy(ground: Callable[..., Subject]) -> Subject:
+    """A fifth of train's labels are another class."""
+    return ground(0.2)
+
+
+@pytest.fixture(scope="session")
+def probability(noisy: Subject) -> np.ndarray:
+    """Out-of-fold probabilities of a reference library."""
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.model_selection import cross_val_predict
+
+    x, forest = noisy.train.take(np.arange(500)), ExtraTreesClassifier(100, random_state=0)
+    return cross_val_predict(forest, x, noisy.train.y, cv=4, method="predict_proba")
+
+
+def noisy_probabilities(seed: int, n: int = 800, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=2, size=(n, classes))
+    y = (logits + rng.gumbel(scale=1.5, size=logits.shape)).argmax(axis=1)
+    p = np.exp(logits)
+    return p / p.sum(axis=1, keepdims=True), y
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_flags_equal_cleanlabs(seed: int) -> None:
+    from cleanlab.filter import find_label_issues
+
+    p, y = noisy_probabilities(seed)
+    theirs = find_label_issues(y, p, filter_by="confident_learning", n_jobs=1)
+    assert 20 < theirs.sum() < 700
+    assert np.mean(flag(p, y) == theirs) >= 0.998
+
+
+def test_flags_equal_cleanlabs_on_digits(noisy: Subject, probability: np.ndarray) -> None:
+    from cleanlab.filter import find_label_issues
+
+    theirs = find_label_issues(noisy.train.y, probability, filter_by="confident_learning", n_jobs=1)
+    mine = flag(probability, noisy.train.y)
+    assert np.mean(mine == theirs) >= 0.995
+    turned = np.isin(np.arange(500), TURNED)
+    assert mine[turned].mean() > 0.7
+    assert mine[~turned].mean() < 0.1
+
+
+def test_flags_by_hand() -> None:
+    """Average own probability: .6 for class 0, .5 for class 1, none for class 2, which no row has."""
+    p = np.array([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.45, 0.55, 0.0], [0.05, 0.05, 0.9]])
+    y = np.array([0, 0, 1, 1, 0])
+    assert np.isclose(p[[2, 3], 1].mean(), 0.475)
+    # Row 1: class 1 reaches its average. Row 2: class 0 is likelier but below its average (.417): .5 is above it.
+    assert flag(p, y).tolist() == [False, True, True, False, False]
+
+
+def test_a_row_whose_likeliest_class_is_its_label_is_not_contradicted() -> None:
+    p = np.array([[0.6, 0.4], [0.99, 0.01], [0.95, 0.05], [0.7, 0.3]])
+    y = np.array([0, 0, 0, 1])
+    assert not flag(p, y)[0]  # class 1 reaches its average of .3, but class 0 is likelier still
+
+
+def test_a_list_is_followed_to_the_letter(noisy: Subject, case_of: Callable[..., Any]) -> None:
+    gone = [7, "12", np.int64(499)]
+    treated = apply.apply(case_of(noisy, drop=gone))
+    assert np.array_equal(treated.subject.train.ids, np.setdiff1d(np.arange(500), [7, 12, 499]))
+    assert treated.amount == 3
+    assert "listed" in treated.changes
+    assert treated.compute == noisy.recipe.steps(500)
+
+
+def test_ids_of_the_users_own() -> None:
+    known = np.array(["a-1", "a-2", "b-1"])
+    assert listed(["b-1", "a-1"], known).tolist() == [True, False, True]
+    with pytest.raises(BadInput, match=r"'c-9'.*no id of train.*'a-1'"):
+        listed(["a-1", "c-9"], known)
+
+
+def test_an_unknown_id_is_named(noisy: Subject, case_of: Callable[..., Any]) -> None:
+    with pytest.raises(BadInput, match="'500'"):
+        apply.apply(case_of(noisy, drop=[3, 500]))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (np.full((499, 10), 0.1), r"shape \(499, 10\).*\(500, 10\)"),
+        (np.full((500, 9), 1 / 9), r"shape \(500, 9\)"),
+        (np.zeros(500, int), r"shape \(500,\)"),
+        (np.full((500, 10), 0.2), "row 0 is no distribution"),
+        (np.where(np.arange(500)[:, None] == 7, np.nan, 0.1) * np.ones(10), "row 7 is no distribution"),
+    ],
+)
+def test_probabilities_that_do_not_fit_are_refused(
+    noisy: Subject, case_of: Callable[..., Any], given: np.ndarray, why: str
+) -> None:
+    with pytest.raises(BadInput, match=why):
+        apply.apply(case_of(noisy, out_of_fold=given))
+
+
+@pytest.mark.parametrize(("drop", "why"), [([], "no row"), (list(range(500)), "every row")])
+def test_nothing_and_everything_can_not_be_dropped(
+    noisy: Subject, case_of: Callable[..., Any], drop: list[int], why: str
+) -> None:
+    with pytest.raises(Unavailable, match=why):
+        apply.apply(case_of(noisy, drop=drop))
+
+
+def test_the_control_drops_as_many_others_at_random(
+    noisy: Subject, case_of: Callable[..., Any], probability: np.ndarray
+) -> None:
+    """100 random rows of 500 hold 20 turned labels, s.d. 3.6: more than 40 come by chance less than 1 time in 10⁶."""
+    case = case_of(noisy, out_of_fold=probability)
+    treated = apply.apply(case)
+    control = apply.control(case, treated)
+    assert control.amount == treated.amount
+    assert len(control.subject.train) == len(treated.subject.train)
+    left = np.isin(TURNED, treated.subject.train.ids).sum(), np.isin(TURNED, control.subject.train.ids).sum()
+    assert left[0] < 30
+    assert left[1] > 60
+
+
+def test_it_helps_where_labels_are_wrong(noisy: Subject, case_of: Callable[..., Any], probability: np.ndarray) -> None:
+    """On 500 clean rows; the same seeds for remedy and control, so that the rows alone make the difference."""
+    case = case_of(noisy, out_of_fold=probability)
+    treated = apply.apply(case)
+    errors = []
+    for subject in (noisy, treated.subject, apply.control(case, treated).subject):
+        logits = adapt(subject, "classification").outputs(noisy.validation.take(np.arange(500))).logits
+        errors.append(np.mean(logits.argmax(axis=1) != noisy.validation.y))
+    assert errors[1] < errors[0] - 0.02
+    assert errors[1] < errors[2] - 0.02
+
+
+def test_without_evidence_it_trains_folds_of_its_own(noisy: Subject, case_of: Callable[..., Any]) -> None:
+    treated = apply.apply(case_of(noisy))
+    gone = np.setdiff1d(np.arange(500), treated.subject.train.ids)
+    assert np.isin(gone, TURNED).mean() > 0.7
+    assert np.isin(TURNED, gone).mean() > 0.7
+
+
+@pytest.mark.parametrize("evidence", ["listed", "folds"])
+def test_keeps_the_contract(
+    noisy: Subject, case_of: Callable[..., Any], probability: np.ndarray, evidence: str
+) -> None:
+    given: dict[str, Any] = {"drop": TURNED.tolist()} if evidence == "listed" else {"out_of_fold": probability}
+    check_remedy(apply, lambda: case_of(noisy, **given))
+
+
+def test_a_callable_recipe(noisy: Subject, case_of: Callable[..., Any]) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    def recipe(train: Any, seed: int) -> LogisticRegression:
+        return LogisticRegression(max_iter=100).fit(train.take(np.arange(len(train))), train.y)
+
+    subject = noisy.replace(recipe=recipe, model=recipe(noisy.train, 0))
+    check_remedy(apply, lambda: case_of(subject, drop=TURNED.tolist()))
+    assert len(apply.apply(case_of(subject)).subject.train) < 450
+
+
+def test_a_regression_takes_a_list_only(noisy: Subject, case_of: Callable[..., Any]) -> None:
+    with pytest.raises(Unavailable, match="give a list"):
+        apply.apply(case_of(noisy, task="regression"))
+
+
+def test_without_recipe_nothing_is_trained(noisy: Subject, case_of: Callable[..., Any]) -> None:
+    with pytest.raises(Unavailable, match="Recipe"):
+        apply.apply(case_of(noisy.replace(recipe=None), drop=[1]))

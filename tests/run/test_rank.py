@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from scipy import stats
+
+from uncork.run.rank import family_of, judge, principal, ranked, unmeasured
+from uncork.schema.contract import Probe
+from uncork.schema.finding import Estimate, Finding, Limit, Measurement, NotApplicable
+from uncork.stats.power import detectable, rows_to_settle
+
+DELTA = 5.0
+
+
+def a_probe(name: str = "wrong-labels", tier: str = "defect", column: str = "quality") -> Probe:
+    return Probe(
+        id=name,
+        tier=tier,
+        column=column,
+        title="fine",
+        failure_title="broken",
+        requires={},
+        remedies=("relabel",),
+        measure=lambda: NotApplicable(""),
+        doc="",
+    )
+
+
+def estimate(low: float | None, high: float | None, *, se: float | None = None, df: float | None = None) -> Estimate:
+    value = None if low is None or high is None else (low + high) / 2
+    return Estimate(value, low, high, "errors per 1,000", 400, "t over rows", se, df)
+
+
+def headroom(value: float, se: float, df: float | None = None) -> Estimate:
+    half = 1.959964 * se
+    return Estimate(value, value - half, value + half, "errors per 1,000", 400, "t over rows", se, df)
+
+
+def judged(measurement: Measurement, probe: Probe | None = None, family: int = 3) -> Finding:
+    return judge(probe or a_probe(), measurement, delta=DELTA, family=family, seconds=1.5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (5.1, 9, "bottleneck"),
+        (5.0, 9, "undetermined"),
+        (4.9, 9, "undetermined"),
+        (-1, 5.0, "undetermined"),
+        (-1, 4.9, "clear"),
+        (-9, -1, "clear"),
+        (None, 3, "undetermined"),
+        (6, None, "undetermined"),
+        (None, None, "undetermined"),
+    ],
+)
+def test_verdict_by_headroom(low: float | None, high: float | None, verdict: str) -> None:
+    found = judged(Measurement({}, headroom=estimate(low, high)))
+    assert found.verdict == verdict
+    assert found.title == ("broken" if verdict == "bottleneck" else "fine")
+
+
+def test_no_headroom_is_undetermined() -> None:
+    assert judged(Measurement({})).verdict == "undetermined"
+
+
+@pytest.mark.parametrize(
+    ("limit", "low", "high", "verdict"),
+    [
+        ({"at_most": 0.02}, 0.021, 0.05, "bottleneck"),
+        ({"at_most": 0.02}, 0.02, 0.05, "undetermined"),
+        ({"at_most": 0.02}, 0.01, 0.021, "undetermined"),
+        ({"at_most": 0.02}, 0.01, 0.02, "clear"),
+        ({"at_least": 0.99}, 0.9, 0.989, "bottleneck"),
+        ({"at_least": 0.99}, 0.9, 0.99, "undetermined"),
+        ({"at_least": 0.99}, 0.98, 0.995, "undetermined"),
+        ({"at_least": 0.99}, 0.99, 0.999, "clear"),
+        ({"at_most": 0.02}, None, 0.5, "undetermined"),
+        ({"at_least": 0.99}, 0.2, None, "undetermined"),
+    ],
+)
+def test_verdict_by_limit_outranks_headroom(
+    limit: dict[str, float], low: float | None, high: float | None, verdict: str
+) -> None:
+    for other in (estimate(50, 60), estimate(-1, 1), None):
+        measurement = Measurement({"it": estimate(low, high)}, headroom=other, against=Limit("it", **limit))
+        assert judged(measurement, a_probe(column="trust")).verdict == verdict
+
+
+def test_what_could_have_been_found() -> None:
+    """Only for headroom in the metric (quality), and rows only where nothing was settled."""
+    open_, proven = headroom(6, 3, 20), headroom(30, 3, 20)
+    found = judged(Measurement({}, headroom=open_))
+    assert found.detectable == detectable(open_, DELTA, 3)
+    assert found.rows_to_settle == rows_to_settle(open_, DELTA, 3)
+    assert judged(Measurement({}, headroom=proven)).rows_to_settle is None
+    assert judged(Measurement({}, headroom=proven)).detectable is not None
+    trust = judged(Measurement({}, headroom=open_), a_probe(column="trust"))
+    assert (trust.detectable, trust.rows_to_settle) == (None, None)
+    exact = judged(Measurement({}, headroom=estimate(1, 9)))
+    assert (exact.detectable, exact.rows_to_settle) == (None, None)
+
+
+def test_not_measured() -> None:
+    found = judge(a_probe(), NotApplicable("no train"), delta=DELTA, family=3, seconds=0.1)
+    assert (found.verdict, found.reason, found.headroom, found.title) == ("not-applicable", "no train", None, "fine")
+    broken = unmeasured(a_probe(), "error", "ValueError: x", 2.0)
+    assert (broken.verdict, broken.reason, broken.seconds) == ("error", "ValueError: x", 2.0)
+
+
+def test_family_counts_registered_defects_of_quality() -> None:
+    probes = [
+        a_probe("a"),
+        a_probe("b"),
+        a_probe("c", column="trust"),
+        a_probe("d", tier="gate"),
+        a_probe("e", tier="investment"),
+    ]
+    assert family_of(probes) == 2
+    assert family_of([]) == 1
+
+
+def a_finding(name: str, value: float, se: float | None, df: float | None = None, **changes: str) -> Finding:
+    probe = a_probe(name, changes.get("tier", "defect"), changes.get("column", "quality"))
+    room = headroom(value, se, df) if se is not None else estimate(value - 1, value + 1)
+    return judged(Measurement({}, headroom=room), probe)
+
+
+def test_principal_needs_the_bound_corrected_for_the_family() -> None:
+    """value − t₁₋.₀₅/ₘ · se against δ, on either side of it; the verdict alone is not enough."""
+    critical = stats.t.ppf(1 - 0.05 / 10, 12)
+    for value, proven in ((DELTA + critical + 0.01, True), (DELTA + critical - 0.01, False)):
+        found = a_finding("a", value, 1.0, 12)
+        assert found.verdict == "bottleneck"
+        assert principal([found], delta=DELTA, family=10) == (("a",) if proven else ())
+
+
+def test_none_proven_is_an_answer() -> None:
+    assert principal([], delta=DELTA, family=3) == ()
+    others = [
+        a_finding("clear", 0, 1),
+        a_finding("no-se", 50, None),
+        a_finding("gate", 50, 1, tier="gate"),
+        a_finding("trust", 50, 1, column="trust"),
+        a_finding("investment", 50, 1, tier="investment"),
+        unmeasured(a_probe("broken"), "error", "x"),
+    ]
+    assert principal(others, delta=DELTA, family=3) == ()
+    assert principal([*others, a_finding("a", 20, 1)], delta=DELTA, family=3) == ("a",)
+
+
+def test_ties_are_named_together_and_only_they() -> None:
+    """s.e. 1 and 1: apart from 1.96 · √2 = 2.77 on."""
+    top, tied, lower = a_finding("top", 30, 1), a_finding("tied", 27.3, 1), a_finding("lower", 27.1, 1)
+    for order in itertools.permutations((top, tied, lower)):
+        assert set(principal(order, delta=DELTA, family=3)) == {"top", "tied"}
+    unproven = a_finding("wide", 29, 20)
+    assert principal([top, unproven], delta=DELTA, family=3) == ("top",)
+
+
+def test_ranked_gates_first_then_what_is_proven_then_size() -> None:
+    gate = a_finding("gate", 0, 1, tier="gate")
+    investment = a_finding("investment", 90, 1, tier="investment")
+    small, large = a_finding("small", 20, 1), a_finding("large", 40, 1)
+    clear, open_ = a_finding("clear", 0, 1), a_finding("open", 5, 1)
+    absent = unmeasured(a_probe("absent"), "not-applicable", "x")
+    wanted = [gate, large, small, open_, clear, absent, investment]
+    for order in ([*wanted[::-1]], [*wanted[3:], *wanted[:3]]):
+        assert [f.id for f in ranked(order)] == [f.id for f in wanted]
+
+
+def test_false_principals_are_rare() -> None:
+    """Five healthy defects whose true headroom is exactly δ, 500 draws: one named in at most 5 % (chance 1e-4)."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    named = 0
+    for _ in range(500):
+        found = [a_finding(str(i), v, 1.0) for i, v in enumerate(rng.normal(DELTA, 1.0, 5))]
+        named += bool(principal(found, delta=DELTA, family=5))
+    assert stats.binom.sf(named - 1, 500, 0.05) >= 1e-4
+    assert named > 0

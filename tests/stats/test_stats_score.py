@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
+from stats_helpers import accept, binary_pass, decided_pass
+
+from uncork.schema.artifacts import PassData
+from uncork.schema.errors import BadInput
+from uncork.schema.metric import Metric
+from uncork.stats.binomial import bonett_price, clopper_pearson
+from uncork.stats.score import gain, influence, rows, score
+
+
+def share_right(probability: np.ndarray, y: np.ndarray) -> float:
+    return float((probability.argmax(1) == y).mean())
+
+
+def three_classes(n: int = 400, seed: int = 0, clusters: np.ndarray | None = None) -> PassData:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(3, size=n)
+    return PassData.of_logits(2 * np.eye(3)[y] + rng.normal(size=(n, 3)), y, clusters=clusters)
+
+
+def delong_by_loops(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """(AUC of a, s.e. of it, s.e. of AUC(a) − AUC(b)) from all n² placements (DeLong et al. 1988)."""
+    placements = []
+    for s in (a, b):
+        beats = [[float(p > q) + 0.5 * float(p == q) for q in s[y == 0]] for p in s[y == 1]]
+        placements.append((np.mean(beats, axis=1), np.mean(beats, axis=0)))
+    v10, v01 = (np.array([placements[0][i], placements[1][i]]) for i in (0, 1))
+    covariance = np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
+    return (
+        float(v10[0].mean()),
+        float(np.sqrt(covariance[0, 0])),
+        float(np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])),
+    )
+
+
+def test_error_and_accuracy_are_exact_shares_per_1000() -> None:
+    passed = three_classes()
+    wrong = int((passed.logits.argmax(1) != passed.y).sum())
+    for name, k in (("error", wrong), ("accuracy", 400 - wrong)):
+        found, truth = score(Metric(name), passed), clopper_pearson(k, 400)
+        assert (found.value, found.low, found.high) == pytest.approx((2.5 * k, 1000 * truth.low, 1000 * truth.high))
+
+
+def test_means_over_rows_equal_references() -> None:
+    passed = three_classes()
+    probability = np.exp(passed.logits.astype(float))
+    probability /= probability.sum(1, keepdims=True)
+    found = score(Metric("log-loss"), passed)
+    assert found.value == pytest.approx(log_loss(passed.y, probability), abs=2e-3)  # logits are kept in 16 bits
+    assert found.value == pytest.approx(passed.loss.mean(), rel=1e-6)
+    assert found.se == pytest.approx(stats.sem(passed.loss), rel=1e-5)
+
+    cost = np.array([[0, 1, 5], [2, 0, 1], [0.5, 3, 0]])
+    by_hand = [cost[t, p] for t, p in zip(passed.y, passed.predicted, strict=True)]
+    found = score(Metric(cost), passed)
+    assert (found.value, found.se) == pytest.approx((1000 * np.mean(by_hand), 1000 * stats.sem(by_hand)))
+
+
+def test_regression_metrics() -> None:
+    """RMSE's s.e. by the delta method against the spread of 4,000 bootstrap replicates (Monte Carlo s.d. 1.1 %)."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=600)
+    passed = PassData.of_values(y + rng.standard_t(8, size=600), y)
+    assert score(Metric("mae"), passed).value == pytest.approx(mean_absolute_error(y, passed.predicted))
+    found = score(Metric("rmse"), passed)
+    assert found.value == pytest.approx(root_mean_squared_error(y, passed.predicted), rel=1e-6)
+    square = (passed.predicted - y) ** 2
+    replicates = np.sqrt(square[rng.integers(600, size=(4000, 600))].mean(axis=1))
+    assert found.se == pytest.approx(replicates.std(), rel=0.06)
+
+
+def test_rmse_of_a_perfect_model_is_undetermined() -> None:
+    y = np.arange(20.0)
+    found = score(Metric("rmse"), PassData.of_values(y, y))
+    assert found.value == 0
+    assert not found.determined
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(("n1", "n0"), [(60, 90), (12, 200)])
+def test_auc_equals_sklearn_and_delong_by_loops(ties: bool, n1: int, n0: int) -> None:
+    rng = np.random.default_rng(n1)
+    y = rng.permutation(np.r_[np.ones(n1, int), np.zeros(n0, int)])
+    a, b = y + rng.normal(size=len(y)), 0.5 * y + rng.normal(size=len(y))
+    if ties:
+        a, b = np.round(a), np.round(b)
+    first, second = binary_pass(a, y), binary_pass(b, y)
+    value, se, se_of_difference = delong_by_loops(a, b, y)
+    found = score(Metric("auc"), first)
+    assert found.value == pytest.approx(roc_auc_score(y, a))
+    assert (found.value, found.se) == pytest.approx((value, se))
+    assert 0 < found.low < found.value < found.high < 1
+    gained = gain(Metric("auc"), second, first)
+    assert gained.value == pytest.approx(roc_auc_score(y, a) - roc_auc_score(y, b))
+    assert gained.se == pytest.approx(se_of_difference)
+    assert gained.low < gained.value < gained.high
+
+
+def test_auc_undetermined_or_refused() -> None:
+    y = np.r_[np.ones(9, int), np.zeros(200, int)]
+    few = score(Metric("auc"), binary_pass(np.random.default_rng(0).normal(size=209), y))
+    assert few.value is not None
+    assert not few.determined
+    perfect = np.repeat([0, 1], 50)
+    assert score(Metric("auc"), binary_pass(10.0 * perfect, perfect)).value == 1
+    assert not score(Metric("auc"), binary_pass(10.0 * perfect, perfect)).determined
+    with pytest.raises(BadInput, match="both classes"):
+        score(Metric("auc"), binary_pass(np.zeros(5), np.zeros(5, int)))
+    with pytest.raises(BadInput, match="two classes"):
+        score(Metric("auc"), three_classes())
+
+
+@pytest.mark.parametrize(("n1", "n0", "shift"), [(20, 400, 1.0), (60, 60, 0.0), (60, 200, 1.5)])
+def test_auc_covers(n1: int, n0: int, shift: float) -> None:
+    """Binormal scores, AUC = Φ(shift/√2), 400 draws; wanted ≥ .94 (logit t is approximate). Chance 1e-4."""
+    rng = np.random.default_rng(2)
+    truth = stats.norm.cdf(shift / np.sqrt(2))
+    y = np.r_[np.ones(n1, int), np.zeros(n0, int)]
+    found = [score(Metric("auc"), binary_pass(rng.normal(size=n1 + n0) + shift * y, y)) for _ in range(400)]
+    assert accept(sum(e.low <= truth <= e.high for e in found), 400, 0.94)
+
+
+def test_callables_are_bootstrapped() -> None:
+    passed = three_classes()
+    metric = Metric(share_right, higher_is_better=True)
+    found, exact = score(metric, passed), score(Metric("accuracy"), passed)
+    assert found.value == pytest.approx(exact.value / 1000)
+    binomial_se = np.sqrt(found.value * (1 - found.value) / 400)
+    assert found.se == pytest.approx(binomial_se, rel=0.12)  # 999 resamples: Monte Carlo s.d. 2.2 %
+    assert score(metric, passed) == found
+    better = three_classes(seed=0)
+    assert gain(metric, passed, better).value == 0
+
+
+@pytest.mark.parametrize("name", ["error", "accuracy"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_gains_are_positive_where_better(name: str, grouped: bool) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=500)
+    bad = rng.random(500) < 0.3
+    good = bad & (rng.random(500) < 0.5)
+    clusters = np.arange(500) // 5 if grouped else None
+    before, after = decided_pass(bad, y, clusters), decided_pass(good, y, clusters)
+    found, back = gain(Metric(name), before, after), gain(Metric(name), after, before)
+    assert found.value == pytest.approx(2 * (bad.sum() - good.sum()))
+    assert found.low > 0
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    if not grouped:
+        truth = bonett_price(int((bad & ~good).sum()), int((good & ~bad).sum()), 500).scaled(1000, "")
+        assert (found.low, found.high, found.se) == pytest.approx((truth.low, truth.high, truth.se))
+
+
+def test_every_metric_gains_when_better_and_nothing_when_equal() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(2, size=400)
+    noise = rng.normal(size=400)
+    worse, better = binary_pass(0.5 * (2 * y - 1) + noise, y), binary_pass(1.5 * (2 * y - 1) + noise, y)
+    for spec in ("error", "accuracy", "log-loss", "auc", np.array([[0, 1], [3, 0]])):
+        assert gain(Metric(spec), worse, better).low > 0
+        assert gain(Metric(spec), better, worse).high < 0
+        assert gain(Metric(spec), better, better).value == 0
+    target = rng.normal(size=400)
+    far, near = (PassData.of_values(target + s * noise, target) for s in (1.0, 0.5))
+    for spec in ("mae", "rmse"):
+        assert gain(Metric(spec), far, near).low > 0
+        assert gain(Metric(spec), near, far).high < 0
+    metric = Metric(share_right, higher_is_better=True)
+    assert gain(metric, worse, better).low > 0
+    assert gain(metric, better, worse).high < 0
+
+
+def test_pairing_narrows_correlated_models() -> None:
+    """Errors that overlap by nine tenths: var of the difference falls; unpaired it would be the sum of the two."""
+    rng = np.random.default_rng(4)
+    target = rng.normal(size=500)
+    shared = rng.normal(size=500)
+    a, b = (PassData.of_values(target + shared + 0.1 * rng.normal(size=500), target) for _ in range(2))
+    y = rng.integers(2, size=500)
+    c, d = (binary_pass(y + shared + 0.2 * rng.normal(size=500), y) for _ in range(2))
+    for metric, one, other in ((Metric("rmse"), a, b), (Metric("mae"), a, b), (Metric("auc"), c, d)):
+        unpaired = np.hypot(score(metric, one).se, score(metric, other).se)
+        assert gain(metric, one, other).se < 0.5 * unpaired
+
+
+@pytest.mark.parametrize("spec", ["error", "accuracy", "log-loss", "auc"])
+def test_copied_rows_in_clusters_do_not_narrow(spec: str) -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 60)
+    s = y + rng.normal(size=120)
+    once = binary_pass(s, y)
+    copied = binary_pass(np.repeat(s, 6), np.repeat(y, 6), clusters=np.repeat(np.arange(120), 6))
+    narrow = binary_pass(np.repeat(s, 6), np.repeat(y, 6))
+    wide, honest, wrong = (score(Metric(spec), p) for p in (copied, once, narrow))
+    assert wide.high - wide.low > 0.9 * (honest.high - honest.low)
+    assert wrong.high - wrong.low < 0.6 * (honest.high - honest.low)
+
+
+def test_influences_have_mean_zero_and_add_up() -> None:
+    y = np.repeat([0, 1], [70, 50])
+    passed = binary_pass(y + np.random.default_rng(0).normal(size=120), y)
+    for spec in ("error", "log-loss", "auc"):
+        value, each = influence(Metric(spec), passed)
+        assert each.mean() == pytest.approx(0, abs=1e-12)
+        assert value == pytest.approx(score(Metric(spec), passed).value / Metric(spec).scale)
+    with pytest.raises(ValueError, match="linearisation"):
+        influence(Metric(share_right, higher_is_better=True), passed)
+    with pytest.raises(ValueError, match="mean over rows"):
+        rows(Metric("auc"), passed)
+
+
+def test_unpaired_passes_are_refused() -> None:
+    one, other = three_classes(100), three_classes(100, seed=1)
+    with pytest.raises(ValueError, match="same rows"):
+        gain(Metric("error"), one, other)
+    with pytest.raises(ValueError, match="same rows"):
+        gain(Metric("error"), one, one.take(np.arange(50)))
+
+
+def test_bonett_price_gain_covers() -> None:
+    """Error .10 → .06 with dependent errors, n = 300, 1,000 draws. Wanted ≥ .945. Chance 1e-4."""
+    rng = np.random.default_rng(9)
+    held = 0
+    y = np.zeros(300, int)
+    for _ in range(1000):
+        u = rng.random(300)
+        bad, good = u < 0.10, (u < 0.045) | (u > 0.985)
+        e = gain(Metric("error"), decided_pass(bad, y), decided_pass(good, y))
+        held += e.low <= 40 <= e.high
+    assert accept(held, 1000, 0.945)
