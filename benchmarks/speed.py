@@ -2,8 +2,8 @@
 
 Ratios are measured in pairs within one run (A B A B …), so that a machine whose speed drifts moves both; printed are
 the median ratio and its 95 % interval by order statistics. Aims: the Pass at most 1.1 times a bare inference loop of
-the same batch size; the post-hoc probes at most a tenth of that loop for 10,000 × 10 logits; `import uncork` under 0.3 s
-and `uncork --help` under 0.5 s.
+the same batch size; the post-hoc probes at most a tenth of that loop for 10,000 × 10 logits; `import uncork` under
+0.3 s and `uncork --help` under 0.5 s.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_reasons_are_never_hidden() -> None:
 
 def test_undetermined_says_what_could_have_been_seen() -> None:
     text = Page(render(quality_report())).text
-    assert "These rows could have shown 15 or more; about 4,100 rows would settle it." in text
+    assert "A headroom under 15 would likely have gone unproven; about 4,100 rows would settle it." in text
 
 
 def test_one_heading_of_the_first_rank_and_none_skipped(report: Report) -> None:

@@ -45,7 +45,7 @@ def test_an_unknown_gate_spoils_everything() -> None:
 
 def test_no_bottleneck_proven_names_the_threshold() -> None:
     assert words.principal(trust_report()) == (
-        "No bottleneck is proven: of 2 defects measured, none has a headroom that is surely above "
+        "No bottleneck of quality is proven: of 2 defects measured, none has a headroom that is surely above "
         "δ = 5 errors per 1,000 once corrected for how many were looked at."
     )
     nothing = "No bottleneck is proven: no defect of quality could be measured here."
@@ -102,7 +102,7 @@ def test_headline_of_each_verdict() -> None:
     found = {f.id: words.headline_of(f) for f in quality_report().findings}
     assert found["wrong-labels"] == "bottleneck; headroom 21 (9 to 33) errors per 1,000"
     assert found["missing-capacity"] == (
-        "undetermined; headroom 6 (−3 to 16) errors per 1,000; these rows could have shown 15 or more; "
+        "undetermined; headroom 6 (−3 to 16) errors per 1,000; a headroom under 15 would likely have gone unproven; "
         "about 4,100 rows would settle it"
     )
     assert found["rare-classes"] == (

@@ -139,7 +139,7 @@ def test_what_does_not_fit_the_budget_is_listed() -> None:
     treatment = only(treat(audited(sure(), probes=["overfitting"]), remedies=["drop-examples"], budget=1e-6))
     assert treatment.verdict == "not-applicable"
     assert treatment.reason.startswith("would take about ")
-    assert treatment.reason.endswith("more than is left of the budget: try --budget")
+    assert treatment.reason.endswith("more than is left of the budget: give a larger --budget")
 
 
 def test_gates_come_first_and_clear_findings_are_left_alone() -> None:
@@ -221,7 +221,7 @@ def test_the_rows_that_fit_never_judge(monkeypatch: pytest.MonkeyPatch, known: d
     monkeypatch.setattr(bench, "forward", seen)
     treat(report)
     assert len(fitted) == 1
-    assert len(judged) >= 3
+    assert len(judged) >= 2  # before and after; the control is the model before
     assert all(set(fitted[0]).isdisjoint(j) for j in judged)
     assert {*fitted[0], *judged[0]} == set(range(600))
 

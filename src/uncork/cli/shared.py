@@ -25,11 +25,18 @@ def listed(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
+def remaining(left: float) -> str:
+    """How long the rest may take, where that is worth saying."""
+    if left < 2:
+        return ""
+    return f" about {left:.0f} s left" if left < 120 else f" about {left / 60:.0f} min left"
+
+
 class Lines:
     """Progress as plain lines, for files and pipes."""
 
     def begin(self, label: str, left: float) -> None:
-        sys.stderr.write(f"{label} … (about {left:.0f} s left)\n")
+        sys.stderr.write(f"{label} …{remaining(left)}\n")
         sys.stderr.flush()
 
     def end(self, label: str, seconds: float) -> None:
@@ -48,7 +55,7 @@ class Spinner:
     def begin(self, label: str, left: float) -> None:
         from rich.text import Text
 
-        self._status.update(Text(f"{label} … about {left:.0f} s left"))
+        self._status.update(Text(f"{label} …{remaining(left)}"))
         self._status.start()
 
     def end(self, label: str, seconds: float) -> None:

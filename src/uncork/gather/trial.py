@@ -38,18 +38,18 @@ WIDE, COMPONENTS = 256, 64
 
 
 def price(request: Trial, context: Context) -> float:
-    """Rough: boosting dominates, at about 4 µs per row, tree and column used on one core."""
-    rows = min(len(context.split("train")), MOST_ROWS)
-    row = np.size(context.split("train").take(np.arange(1)))
+    """Rough: boosting dominates, twice fitted, at about 18 ns per row, tree and column on one core."""
+    train = _train(context)
+    rows, row = min(len(train), MOST_ROWS), np.size(train.take(np.arange(1)))
     columns = COMPONENTS if row > WIDE else row
     trees = 100 * max(1, len(context.facts.classes) if len(context.facts.classes) > 2 else 1)
-    return 3.0 + 2e-8 * rows * columns * trees + 1e-3 * trees
+    return 3.0 + 3.6e-8 * rows * columns * trees + 1e-3 * trees
 
 
 @gatherer(Trial, price=price)
 def gather(request: Trial, context: Context) -> TrialData:
     seed = integer_seed(context.seed, "trial")
-    train, validation = context.split("train"), context.split("validation")
+    train, validation = _train(context), context.split("validation")
     x, y, groups = _matrix(train, "train", context.seed)
     fresh, rows = _matrix(validation, "validation", context.seed)[0], _sample(validation, "validation", context.seed)
     task, metric, classes = context.facts.task, context.facts.metric, len(context.facts.classes)
@@ -73,6 +73,12 @@ def gather(request: Trial, context: Context) -> TrialData:
         winner=winner,
         passed=make(outputs, validation.y[rows], rows=rows, clusters=groups_there),
     )
+
+
+def _train(context: Context) -> Split:
+    if not context.facts.has_inputs:
+        raise Unavailable("only predictions were given: rival families need the rows themselves")
+    return context.split("train")
 
 
 def _screen(split: Split, seed: int, task: str) -> np.ndarray:

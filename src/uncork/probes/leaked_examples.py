@@ -2,9 +2,10 @@
 
 What it measures
 ----------------
-Exact copies: rows of test and of validation whose raw content, hashed, equals that of a row of train. Near
-duplicates: rows much closer to a row of train than rows usually are, found through a small sketch and verified on the
-raw rows. The metric on validation with and without the rows that leaked.
+Exact copies: rows of test and of validation whose raw content, hashed, equals that of a row of train, and rows of test
+that also stand in validation. Near duplicates: rows much closer to a row of train than rows usually are, found through
+a small sketch and verified on the raw rows (arrays of numbers only). The metric on validation with and without the rows
+that leaked.
 
 Why it limits the model
 -----------------------
@@ -13,7 +14,8 @@ A model that has seen the answer is scored on memory. Until the copies are out, 
 Estimator
 ---------
 Copies are counted over all rows, a census: no sampling error, unit one row. Near duplicates: share of the rows looked
-up, Clopper-Pearson interval; near means under a quarter of the median distance to the nearest row of train. The gate
+up, Clopper-Pearson interval; near means under a quarter of the usual distance to the nearest row of train, which is
+the larger of two medians: that of the rows looked up, and that of train's rows among themselves. The gate
 is open when more than 5 rows in 1,000 of test or of validation are exact copies, which is when δ could be an
 artefact. Positive control: rows of train with a little noise added, and how many of them the same search finds.
 
@@ -90,11 +92,17 @@ def measure(
 ) -> Measurement | NotApplicable:
     if not facts.has_inputs:
         return NotApplicable("only predictions were given: copies are looked for in the rows themselves")
-    if not len(fingerprints.train):
+    prints = fingerprints
+    pairs = {
+        "validation_copies": (prints.validation, prints.train),
+        "test_copies": (prints.test, prints.train),
+        "test_in_validation": (prints.test, prints.validation),
+    }
+    leaked = {name: copies(rows, of) for name, (rows, of) in pairs.items() if len(rows) and len(of)}
+    estimates = {name: counted(int(hit.sum()), len(hit)) for name, hit in leaked.items()}
+    worst = max(estimates, key=lambda name: estimates[name].value or 0.0, default="")
+    if not len(prints.train) and (not worst or (estimates[worst].value or 0.0) <= TOLERATED):
         return NotApplicable("no train split was given: give Subject(train=...) to look for copies of it")
-    leaked = {name: copies(getattr(fingerprints, name), fingerprints.train) for name in ("validation", "test")}
-    estimates = {f"{name}_copies": counted(int(hit.sum()), len(hit)) for name, hit in leaked.items() if len(hit)}
-    worst = max(estimates, key=lambda name: estimates[name].value or 0.0)
     for number, name in ((1, "validation"), (2, "test")):
         queried = fingerprints.near_queried[number - 1]
         near = len(np.unique(fingerprints.near_pairs[fingerprints.near_split == number, 1]))
@@ -103,16 +111,20 @@ def measure(
     if fingerprints.spiked:
         found = clopper_pearson(fingerprints.spiked_found, fingerprints.spiked)
         estimates["near_found_of_planted"] = found
-    hit = leaked["validation"][validation.rows]
+    hit = leaked["validation_copies"][validation.rows] if "validation_copies" in leaked else np.zeros(1, bool)
     if hit.any() and not hit.all():
         estimates["metric_all"] = score(facts.metric, validation)
         estimates["metric_without_copies"] = score(facts.metric, validation.take(~hit))
-    total = sum(int(h.sum()) for h in leaked.values())
+    counts = {name: int(hit.sum()) for name, hit in leaked.items()}
+    total = counts.get("validation_copies", 0) + counts.get("test_copies", 0)
+    summary = f"{total} exact copies of train rows stand in the data that score the model."
+    if counts.get("test_in_validation"):
+        summary += f" {counts['test_in_validation']} rows of test also stand in validation."
     return Measurement(
         estimates,
         against=Limit(worst, at_most=TOLERATED),
-        details=_evidence(fingerprints, leaked),
-        summary=f"{total} exact copies of train rows stand in the data that score the model.",
+        details=_evidence(prints, leaked),
+        summary=summary,
     )
 
 
@@ -120,8 +132,8 @@ def _evidence(prints: FingerprintsData, leaked: dict[str, Bool[np.ndarray, " n"]
     train = {h.tobytes(): i for i, h in reversed(list(enumerate(prints.train)))}
     exact = [
         [split, int(i), train[getattr(prints, split)[i].tobytes()]]
-        for split, hit in leaked.items()
-        for i in np.flatnonzero(hit)[:50]
+        for split in ("validation", "test")
+        for i in np.flatnonzero(leaked.get(f"{split}_copies", np.zeros(0, bool)))[:50]
     ]
     order = np.argsort(prints.near_distance, kind="stable")[:50]
     near = [

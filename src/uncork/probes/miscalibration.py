@@ -11,8 +11,9 @@ Whoever acts on the confidence (thresholds, hand-overs, expected costs) acts on 
 Estimator
 ---------
 `calibration_error`, which the verdict is about: root mean square gap between confidence and accuracy over 15
-equal-mass bins, debiased by the bins' sampling variance; interval by inverting a noncentral χ². Unit: one row. Bias:
-towards zero by what varies inside a bin. It is never below the ECE. `ece`: the plain estimate, biased upwards, beside
+equal-mass bins, debiased by the bins' sampling variance; interval by inverting a noncentral χ², its upper end with an
+allowance (Agresti-Coull) for errors too rare to have been seen. Unit: one row. Bias: towards zero by what varies inside
+a bin. It is never below the ECE. `ece`: the plain estimate, biased upwards, beside
 `ece_if_calibrated`, what a perfectly calibrated model would show on these rows (simulated).
 Headroom, exposed predictions: 1,000 × mean(confidence − correct): errors made beyond those announced; t interval.
 `temperature_gain`: fall of the log-loss by a temperature fitted on a random half and scored on the other, both ways.

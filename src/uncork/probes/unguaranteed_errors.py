@@ -13,7 +13,7 @@ Estimator
 ---------
 `precision`: share right when all is answered; Clopper-Pearson over rows; judged against `require["precision"]`.
 `answered`: share of rows above the lowest confidence threshold that Learn-then-Test certifies at that precision with
-probability `require["confidence"]`; fixed-sequence exact binomial tests; the band holds at all thresholds (DKW).
+probability `require["confidence"]`; exact binomial tests, fallback procedure; the band holds at all thresholds (DKW).
 `aurc`: mean error over all coverages. Conformal sets at `require["coverage"]`: calibrated on one random half of the
 rows, scored on the other. Headroom, exposed predictions: errors per 1,000 beyond those the asked precision allows.
 Unit of resampling: one row, assumed independent.
@@ -42,6 +42,8 @@ Sadinle, Lei & Wasserman, Least ambiguous set-valued classifiers, JASA 114, 2019
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -129,6 +131,11 @@ def _certificate_table(certificate: Certificate) -> Detail:
 def _say(certificate: Certificate, level: float) -> str:
     asked = f"{100 * certificate.precision:g} %"
     if certificate.threshold is None:
-        return f"No threshold guarantees {asked} precision on so few rows or so unsure a model."
+        needed = math.ceil(math.log(1 - level) / math.log(certificate.precision))
+        if certificate.n < needed:
+            return (
+                f"{asked} precision can't be guaranteed on {certificate.n} rows: {needed} without an error are needed."
+            )
+        return f"No threshold guarantees {asked} precision on these rows: the surest answers are wrong too often."
     share = 100 * certificate.answered / certificate.n
     return f"Answering only the surest {share:.0f} % guarantees {asked} precision ({100 * level:g} % sure)."

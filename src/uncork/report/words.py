@@ -60,9 +60,9 @@ def settle(finding: Finding) -> list[str]:
     if finding.against is None and finding.headroom is not None and finding.headroom.value is None:
         return ["only bounds are known: trying a remedy would tell"]
     if finding.detectable is not None:
-        parts.append(f"these rows could have shown {number(finding.detectable)} or more")
+        parts.append(f"a headroom under {number(finding.detectable)} would likely have gone unproven")
     if finding.rows_to_settle is not None:
-        parts.append(f"about {number(finding.rows_to_settle)} rows would settle it")
+        parts.append(f"about {number(float(f'{finding.rows_to_settle:.2g}'))} rows would settle it")
     return parts or ["more rows would narrow the interval"]
 
 
@@ -115,8 +115,8 @@ def principal(report: Report) -> str:
     delta = delta_of(report)
     threshold = f"δ = {number(delta)} {unit_of(report)}".rstrip() if delta is not None else "δ"
     return (
-        f"No bottleneck is proven: of {_count(len(measured), 'defect')} measured, none has a headroom that is "
-        f"surely above {threshold} once corrected for how many were looked at."
+        f"No bottleneck of quality is proven: of {_count(len(measured), 'defect')} measured, none has a headroom "
+        f"that is surely above {threshold} once corrected for how many were looked at."
     )
 
 
@@ -133,7 +133,8 @@ def command(report: Report, remedies: Sequence[str]) -> str:
 def outcome(treatment: Treatment) -> str:
     """`helps, kept`: the verdict and what was done about it."""
     done = "kept" if treatment.kept else "dropped"
-    return treatment.verdict if treatment.verdict in NOT_MEASURED else f"{treatment.verdict}, {done}"
+    verdict = treatment.verdict.replace("-", " ")
+    return verdict if treatment.verdict in NOT_MEASURED else f"{verdict}, {done}"
 
 
 def effects(of: Treatment | Verification) -> list[str]:

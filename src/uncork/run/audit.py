@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ def audit(
     # 1. Refuse what can't be audited, before anything is written.
     admitted = admit(subject, describe_only=describe_only, seed=seed, fan=Executor(backend))
     context = admitted.context
-    with working(progress, Fingerprints().label(), seconds):
-        prints = gatherers()[Fingerprints].gather(Fingerprints(), context)
+    reader = gatherers()[Fingerprints]
+    with working(progress, Fingerprints().label(), reader.price(Fingerprints(), context)):
+        prints = reader.gather(Fingerprints(), context)
 
     # 2. A folder for this subject alone; what an earlier, stopped run gathered is there already.
     about = identity(context, prints, source or {"kind": "python"}, describe_only=describe_only)
@@ -130,12 +132,12 @@ def gather_all(
     for planned in plan.planned:
         request = planned.request
         try:
-            with working(progress, request.label(), left):
-                data = store.get(request)
-                if data is None:
+            data = store.get(request)
+            if data is None:
+                with working(progress, request.label(), left) if planned.seconds else nullcontext():
                     data = gatherers()[type(request)].gather(request, context)
-                    store.put(request, data)
-                artifacts[request] = data
+                store.put(request, data)
+            artifacts[request] = data
         except BadInput:
             raise
         except Exception as error:

@@ -49,6 +49,7 @@ class Bench:
         split = self.present.split("validation")
         self._fit_rows, self._judge_rows = halve(split, integer_seed(self.present.seed, "treat"))
         self._fitted_on_validation = False
+        self._passes: dict[tuple[str, int], PassData] = {}
 
     def price_of_training(self) -> float:
         """Seconds of one training by the recipe: a step costs about three forward passes of its batch."""
@@ -57,6 +58,14 @@ class Bench:
             return 0.0
         steps = subject.recipe.steps(len(subject.train)) if hasattr(subject.recipe, "steps") else 0
         return 3.0 * steps * getattr(subject.recipe, "batch_size", 0) * self.present.seconds_per_row
+
+    def price_of_judging(self) -> float:
+        """Seconds of fitting on half of validation and judging three models on all of it."""
+        return 4.0 * len(self.present.split("validation")) * self.present.seconds_per_row
+
+    def price_of_proof(self, attempts: int) -> float:
+        """Seconds of every model that took part on test."""
+        return (2 + 2 * attempts) * len(self.present.split("test")) * self.present.seconds_per_row
 
     def attempt(self, remedy: Remedy, finding: Finding) -> Attempt:
         """Applies one remedy and its control, judges both on validation, and keeps the remedy where it helps."""
@@ -134,9 +143,13 @@ class Bench:
         return np.arange(len(self.present.split("validation")))
 
     def _outputs(self, context: Context, rows: np.ndarray) -> PassData:
-        return forward(
-            context.model, context.split("validation"), rows=rows, batch_size=context.batch_size, name="validation"
-        )
+        key = (context.model.fingerprint(), len(rows))  # all of validation, or the half that judges
+        if key not in self._passes:
+            split = context.split("validation")
+            self._passes[key] = forward(
+                context.model, split, rows=rows, batch_size=context.batch_size, name="validation"
+            )
+        return self._passes[key]
 
     def _judge(
         self, remedy: Remedy, before: Context, after: Context, control: Context

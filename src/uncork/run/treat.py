@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from uncork.gather._contract import gatherers
+from uncork.probes.leaked_examples import TOLERATED, copies
 from uncork.remedies._contract import remedies as known_remedies
 from uncork.run.admit import admit
 from uncork.run.bench import Bench
@@ -19,7 +22,7 @@ from uncork.run.progress import Progress, Silent, duration, working
 from uncork.run.save import save_treated
 from uncork.run.source import load_subject
 from uncork.run.verify import Attempt, verify
-from uncork.schema.artifacts import Fingerprints
+from uncork.schema.artifacts import Fingerprints, FingerprintsData
 from uncork.schema.contract import Remedy
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.finding import Finding
@@ -51,16 +54,17 @@ def treat(
     prints = gatherers()[Fingerprints].gather(Fingerprints(), admitted.context)
     about = identity(admitted.context, prints, folder.about()["source"], describe_only=False)
     RunFolder.open(folder.path, about)
+    refuse_shared_rows(prints)
 
     # Try what is worth trying; each remedy starts from what was kept before it.
     bench = Bench(admitted.context, folder, about, float(report.plan["delta"]), evidence or {})
-    training = bench.price_of_training()
+    training, judging = bench.price_of_training(), bench.price_of_judging()
     treatments: list[Treatment] = []
     attempts: list[Attempt] = []
     for remedy, finding in worth_trying(report, remedies):
-        price = remedy.price(subject, training)
+        price = remedy.price(subject, training) + judging
         if time.perf_counter() - started + price > seconds:
-            reason = f"would take about {price:.0f} s, more than is left of the budget: try --budget"
+            reason = f"would take about {price:.0f} s, more than is left of the budget: give a larger --budget"
             treatments.append(_left_out(remedy, finding, reason))
             continue
         with working(progress, f"trying {remedy.id}", price):
@@ -76,7 +80,7 @@ def treat(
     # Open test once, if there is something to prove.
     verification = None
     if any(a.treatment.kept for a in attempts):
-        with working(progress, "proving it on test", len(admitted.context.split("test")) * 1e-4):
+        with working(progress, "proving it on test", bench.price_of_proof(len(attempts))):
             verification, proven = verify(bench.baseline, bench.present, attempts)
         by_remedy = {t.remedy: t for t in proven}
         treatments = [by_remedy.get(t.remedy, t) for t in treatments]
@@ -91,6 +95,21 @@ def treat(
         live=subject,
     )
     return folder.save(treated)
+
+
+def refuse_shared_rows(prints: FingerprintsData) -> None:
+    """Raises BadInput where rows that choose would also prove.
+
+    Tables of few values, and predictions of few, repeat by nature: as often as rows of test repeat among themselves.
+    """
+    shared = copies(prints.test, prints.validation)
+    _, which, times = np.unique(prints.test, axis=0, return_inverse=True, return_counts=True)
+    by_nature = (times[which] > 1).mean()
+    if shared.mean() - by_nature > TOLERATED / 1000:
+        raise BadInput(
+            f"{int(shared.sum())} of the {len(shared)} rows of test also stand in validation: what is chosen on them "
+            "can't be proven on them. Give validation rows of its own, or leave it out"
+        )
 
 
 def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolder, Report, Subject]:

@@ -25,7 +25,8 @@ from uncork.stats.score import gain, score
 def headline(context: Context, prints: FingerprintsData, store: Store, progress: Progress) -> tuple[Headline, float]:
     """What the model does on test, and the seconds it took; without leaked rows too, where there are any."""
     started = time.perf_counter()
-    request = Pass("validation" if context.subject.test is context.subject.validation else "test")
+    described = context.subject.test is context.subject.validation
+    request = Pass("validation" if described else "test")
     with working(progress, request.label(), len(context.split("test")) * context.seconds_per_row):
         passed = store.get(request)
         if passed is None:
@@ -34,7 +35,7 @@ def headline(context: Context, prints: FingerprintsData, store: Store, progress:
     metric = context.facts.metric
     whole = score(metric, passed)
     clean, note = None, ""
-    leaked = copies(prints.test, prints.train)
+    leaked = copies(prints.validation if described else prints.test, prints.train)
     if leaked.any() and context.facts.has_inputs:
         note = f"{int(leaked.sum())} of {len(leaked)} test rows also stand in train."
         if not leaked.all():

@@ -231,9 +231,10 @@ def _half(features: np.ndarray | None, n: int) -> np.ndarray:
 class FingerprintsData:
     """Answer to `Fingerprints`.
 
-    train, validation, test: (n, 16) uint8 hashes of the raw rows (0 rows where the split is absent).
+    train, validation, test: (n, 16) uint8 hashes of the raw rows; 0 rows where the split is absent, or where test is
+    described as validation.
     near_pairs: (m, 2) int64, (row of train, row of `near_split`), exact copies left out; near_split: (m,) 1 for
-    validation, 2 for test. near_distance: (m,) raw distance over the median distance to the nearest neighbour.
+    validation, 2 for test. near_distance: (m,) raw distance over the usual distance to the nearest row of train.
     near_queried: rows of (validation, test) whose nearest train row was looked up.
     spiked, spiked_found: planted near duplicates, and how many of them the search found.
     """

@@ -92,7 +92,7 @@ def calibration_error(
     size = np.bincount(which).astype(np.float64)
     gap = np.bincount(which, weights=residual) / size
     if n < 20 or size.min() < 2:
-        return Estimate(None, None, None, "calibration error", n, f"{method} (too few rows)", level=level)
+        return Estimate(None, None, None, "rms gap", n, f"{method} (too few rows)", level=level)
     within = np.bincount(which, weights=(residual - gap[which]) ** 2) / (size - 1)
     # A bin without a single error has no sample variance; what its confidence states is the next best.
     stated = np.bincount(which, weights=confidence * (1 - confidence)) / size
@@ -100,7 +100,7 @@ def calibration_error(
     weight = size / n
     square = float((weight * gap**2).sum())
     if not variance.any():
-        return Estimate(math.sqrt(square), None, None, "calibration error", n, f"{method} (no variance)", level=level)
+        return Estimate(math.sqrt(square), None, None, "rms gap", n, f"{method} (no variance)", level=level)
     tail = (1 - level) / 2
     low, _ = _ends(weight, gap, variance, tail)
     high = max(
@@ -108,7 +108,7 @@ def calibration_error(
         _ends(weight, *_with_unseen(weight, gap, variance, confidence, correct, which, level), tail)[1],
     )
     value = math.sqrt(max(square - float((weight * within / size).sum()), 0.0))
-    return Estimate(value, low, high, "calibration error", n, method, level=level)
+    return Estimate(value, low, high, "rms gap", n, method, level=level)
 
 
 def _with_unseen(

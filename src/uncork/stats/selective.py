@@ -77,17 +77,17 @@ def _starts(n: int, precision: float, alpha: float) -> list[int]:
 
 
 def answered_share(certificate: Certificate, level: float = 0.95) -> Estimate:
-    """Share of the population that a certificate's threshold answers.
+    """Share of the population that a certificate's threshold answers; undetermined where it has no threshold.
 
     The threshold was chosen on the same rows, so the band must hold at all thresholds at once:
     Dvoretzky–Kiefer–Wolfowitz with Massart's constant (Ann. Probab. 18, 1990). Unit: one row.
     """
     n = certificate.n
-    half = math.sqrt(math.log(2 / (1 - level)) / (2 * n)) if n else 1.0
-    share = certificate.answered / n if n else 0.0
-    low = max(0.0, share - half) if certificate.threshold is not None else 0.0
-    # Without a threshold nothing is answered, and that is a fact of the certificate, not an estimate.
-    high = min(1.0, share + half)
+    if certificate.threshold is None:
+        return Estimate(None, None, None, "share answered", n, "no threshold could be certified", level=level)
+    half = math.sqrt(math.log(2 / (1 - level)) / (2 * n))
+    share = certificate.answered / n
+    low, high = max(0.0, share - half), min(1.0, share + half)
     return Estimate(share, low, high, "share answered", n, "DKW band over rows", level=level)
 
 
@@ -99,9 +99,8 @@ def risk_coverage(
     AURC: Geifman, Uziel & El-Yaniv, ICLR 2019; the mean of the error over all coverages.
     Rows that tie in confidence count with the mean error of their tie.
     """
-    values, which = np.unique(-confidence, return_inverse=True)
+    _, which = np.unique(-confidence, return_inverse=True)
     per_tie = np.bincount(which, weights=~correct) / np.bincount(which)
-    del values
     order = np.argsort(-confidence, kind="stable")
     risk = np.cumsum(per_tie[which][order]) / np.arange(1, len(confidence) + 1)
     at = np.unique(np.linspace(1, len(confidence), points).round().astype(int))
