@@ -96,7 +96,7 @@ ROWS = {
     ),
     "another shape": (
         "subject = Subject(net, test=Split(x[:, :3], y))",
-        "test.x: the model refuses rows of shape (3,): mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2): "
+        "test.x: the model refuses rows of shape (3,): mat1 and mat2 shapes cannot be multiplied (256x3 and 4x2): "
         "give rows as in training, or Subject(preprocess=…)",
     ),
     "another shape in a later split": (

@@ -9,9 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from uncork.derived.confidence import confidence, correct, probabilities
-from uncork.derived.order import ordered, random_half
+from uncork.derived.order import one_per_group, ordered, random_half
 from uncork.derived.temperature import best_temperature, cross_entropy
+from uncork.derived.words import interval
 from uncork.schema.artifacts import PassData
+from uncork.schema.finding import Estimate
 
 
 def made(n: int = 500, k: int = 4, seed: int = 0, clusters: np.ndarray | None = None) -> PassData:
@@ -135,3 +137,30 @@ def test_at_the_ends_of_its_range() -> None:
     assert 1 / 50 <= cold < 0.1
     assert cross_entropy(logits, y, cold).mean() - cross_entropy(logits, y, 1 / 50).mean() < 1e-12
     assert best_temperature(logits, (y + 1) % 3) == pytest.approx(50, rel=1e-3)
+
+
+def test_one_per_group_is_one_random_row_of_each() -> None:
+    """4,000 draws from groups of 1, 2 and 5 rows; each row's count within 5 s.d. (chance 8 · 6e-7)."""
+    clusters = np.array([7, 3, 9, 9, 3, 9, 9, 9])
+    passed = made(8, clusters=clusters)
+    rng = np.random.default_rng(0)
+    times = np.zeros(8)
+    for _ in range(4000):
+        one = one_per_group(passed, rng)
+        assert sorted(one.clusters) == [3, 7, 9]
+        times[one.rows] += 1
+    share = 1 / np.bincount(clusters)[clusters]
+    assert (np.abs(times - 4000 * share) <= 5 * np.sqrt(4000 * share * (1 - share))).all()
+
+
+def test_one_per_group_of_ungrouped_rows_is_the_pass_itself() -> None:
+    passed, rng = made(20), np.random.default_rng(0)
+    assert one_per_group(passed, rng) is passed
+    assert rng.random() == np.random.default_rng(0).random()  # and nothing was drawn
+
+
+def test_interval_in_words() -> None:
+    found = Estimate(58.0, 47.96, 69.04, "errors per 1,000", 100, "t")
+    assert interval(found) == " (48.0 to 69.0)"
+    assert interval(found, ".0f") == " (48 to 69)"
+    assert interval(Estimate(1.0, None, 2.0, "x", 1, "t")) == ""

@@ -249,3 +249,24 @@ def test_labels_play_no_part(context_of: Callable[..., Context], digits: Any) ->
         for labels in (y[:300] % 2, y[299::-1] % 2)
     )
     assert np.array_equal(one.train, other.train)
+
+
+@pytest.mark.parametrize(("one", "other"), [("float64", "float32"), ("float32", "float64"), ("float64", "float16")])
+def test_rows_saved_in_fewer_bits_are_copies(prints: Callable[..., FingerprintsData], one: str, other: str) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    found = prints(x.astype(one), x[:30].astype(other))
+    assert copies(found.validation, found.train).all()
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (("float64", "float32", "int64"), "float32"),
+        (("uint8", "float64"), "float64"),
+        (("int32", "int64"), "int64"),
+        (("int64", "uint64"), "uint64"),
+        (("bool", "uint8"), "uint8"),
+    ],
+)
+def test_the_type_in_which_rows_are_compared(types: tuple[str, ...], expected: str) -> None:
+    assert module.narrowest([np.dtype(name) for name in types]) == expected

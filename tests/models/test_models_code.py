@@ -72,3 +72,49 @@ def test_functions_that_name_themselves_end():
 
     assert code_fingerprint(forever) == code_fingerprint(forever)
     assert code_fingerprint(np.mean) != code_fingerprint(np.sum)
+
+
+def build(helpers: str, body: str) -> object:
+    """A function `f` of a program that calls `a`, `b`, `c`."""
+    space: dict[str, object] = {"__name__": "user"}
+    exec(compile(f"{helpers}\ndef f(x):\n    {body}", "user.py", "exec"), space)
+    return space["f"]
+
+
+def test_an_edit_to_any_called_helper_counts():
+    """Hashing makes lists that are freed at once; their ids must not pass for those of helpers seen later."""
+    names = [f"h{i}" for i in range(12)]
+    body = "return " + " + ".join(f"{name}(x)" for name in names)
+
+    def program(edited: int | None) -> object:
+        return build(
+            "\n".join(f"def {n}(x):\n    return [x, {99 if i == edited else i}]" for i, n in enumerate(names)), body
+        )
+
+    base = code_fingerprint(program(None))
+    assert code_fingerprint(program(None)) == base
+    assert len({base, *(code_fingerprint(program(i)) for i in range(12))}) == 13
+
+
+CLASS = """
+class Base:
+    def inherited(self, x):
+        return x + {inherited}
+class User(Base):
+    factor = {factor}
+    @staticmethod
+    def fixed(x):
+        return x * {fixed}
+    @property
+    def half(self):
+        return {half}
+"""
+
+
+def test_all_that_a_class_does_counts():
+    def of(**changed: int) -> str:
+        code = CLASS.format(**{"inherited": 1, "factor": 2, "fixed": 3, "half": 4, **changed})
+        return code_fingerprint(build(code, "return User().fixed(x)"))
+
+    assert of() == of()
+    assert len({of(), *(of(**{name: 9}) for name in ("inherited", "factor", "fixed", "half"))}) == 5

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
@@ -90,7 +91,7 @@ def test_predictions_pass_through():
     binary = PredictionsModel("classification", 2).outputs(P[:, 0]).logits
     np.testing.assert_allclose(softmax(binary, axis=1)[:, 1], P[:, 0], rtol=1e-5)
     values = PredictionsModel("regression", 1).outputs(FLAT[:, 0]).logits
-    np.testing.assert_array_equal(values, FLAT[:, :1].astype(np.float32))
+    np.testing.assert_array_equal(values, FLAT[:, :1])
     assert np.isfinite(PredictionsModel("classification", 2).outputs(np.array([[0.0, 1.0]])).logits).all()
 
 
@@ -185,3 +186,34 @@ def test_contradictions_are_named(model, y, metric, message):
 
 def test_a_model_that_can_not_be_read_is_not_loaded_for_torch():
     assert isinstance(as_model(torch.nn.Identity(), "regression"), TorchModel)
+
+
+def test_regression_keeps_64_bits():
+    y = 1.7e9 + np.linspace(-10, 10, 90)
+    line = LinearRegression().fit(np.arange(90.0)[:, None], y)
+    out = SklearnModel(line).outputs(np.arange(90.0)[:, None]).logits[:, 0]
+    np.testing.assert_allclose(out, y, atol=1e-3, rtol=0)
+    for given in (y, pd.DataFrame({"prediction": y})):
+        np.testing.assert_array_equal(PredictionsModel("regression", 1).outputs(given).logits[:, 0], y)
+
+
+def test_classes_in_another_order_than_the_outputs_are_refused():
+    estimator, split = LogisticRegression().fit(FLAT, Y), Split(X, Y)
+    with pytest.raises(BadInput, match="classes are in the order of the model's outputs: a, b, c, not c, b, a"):
+        adapt(Subject(estimator, test=split, classes=["c", "b", "a"]), "classification")
+    for fine in (["a", "b", "c"], ["cat", "dog", "cow"], None):
+        adapt(Subject(estimator, test=split, classes=fine), "classification")
+
+
+def test_classes_that_are_whole_floats_are_named_like_ints():
+    indices = np.unique(Y, return_inverse=True)[1]
+    assert SklearnModel(LogisticRegression().fit(FLAT, indices + 1.0)).classes == ("1", "2", "3")
+    assert SklearnModel(LogisticRegression().fit(FLAT, np.array(["1.0", "x", "y"])[indices])).classes[0] == "1.0"
+
+
+def test_one_output_is_settled_on_more_than_two_rows():
+    """The first rows' logits may well lie in [0, 1]; those of 256 hardly do."""
+    x = np.r_[0.1, 0.9, np.linspace(-3, 3, 98)].astype(np.float32)[:, None]
+    model = adapt(Subject(nn.Identity(), test=Split(x, np.arange(100) % 2)), "classification")
+    assert model.outputs(x[:2]).logits[:, 1].tolist() == x[:2, 0].tolist()
+    assert "read as the logit" in model.describe()["note"]

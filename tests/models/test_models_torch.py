@@ -234,3 +234,111 @@ def test_tempered_divides_the_logits():
     for wrong in (0, -1, np.nan):
         with pytest.raises(BadInput, match="give a number above 0"):
             Tempered(inner, wrong)
+
+
+@pytest.mark.parametrize("fed", [2, 6])
+def test_a_functional_sigmoid_is_seen_by_its_values(fed):
+    module = mlp(1).eval()
+    model = classifier(Wrapped(module, torch.sigmoid))
+    out = np.concatenate([model.outputs(X[:fed]).logits, model.outputs(X[:1]).logits])
+    z = module(torch.from_numpy(X)).detach().numpy()[[*range(fed), 0], 0]
+    np.testing.assert_allclose(out[:, 1] - out[:, 0], z, atol=1e-4)
+    assert "the outputs are probabilities" in model.describe()["note"]
+
+
+def test_a_sigmoid_that_is_not_at_the_end_makes_no_probabilities():
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.gate = mlp(1), nn.Sigmoid()  # registered last, used in the middle
+
+        def forward(self, x):
+            return 20 * self.inner(self.gate(x))
+
+    module = Gated().eval()
+    model = classifier(module)
+    z = module(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_array_equal(model.outputs(X).logits[:, 1], z[:, 0])
+    assert "read as the logit" in model.describe()["note"]
+
+
+def test_one_value_outside_0_to_1_ends_the_reading_as_probabilities():
+    model = classifier(nn.Identity())
+    assert model.outputs(np.float32([[0.5]])).logits.tolist() == [[0.0, 0.5]]  # all the same: nothing is settled
+    assert model.outputs(np.float32([[0.2], [0.5]])).logits[1].tolist() == [np.log(np.float32(0.5))] * 2
+    assert model.outputs(np.float32([[0.2], [3.0]])).logits.tolist() == [[0.0, np.float32(0.2)], [0.0, 3.0]]
+    assert model.outputs(np.float32([[0.2], [0.5]])).logits[1].tolist() == [0.0, 0.5]
+    assert "read as the logit" in model.describe()["note"]
+
+
+class Scaled(nn.Module):
+    """Weights and printed form don't tell `scale`, nor what forward does."""
+
+    def __init__(self, scale) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.scale = nn.Linear(4, 3), scale
+
+    def forward(self, x):
+        self.last = self.inner(x)
+        return self.scale * self.last
+
+
+def negated() -> type[nn.Module]:
+    class Other(Scaled):
+        def forward(self, x):
+            return -self.scale * self.inner(x)
+
+    Other.__name__ = Other.__qualname__ = "Scaled"
+    return Other
+
+
+def test_fingerprint_follows_forward_code_and_plain_attributes():
+    makes = [
+        lambda: Scaled(1.0),
+        lambda: Scaled(-1.0),
+        lambda: Scaled(torch.ones(3)),
+        lambda: Scaled(-torch.ones(3)),
+        lambda: negated()(1.0),
+        lambda: nn.Sequential(Scaled(1.0)),
+        lambda: nn.Sequential(Scaled(-1.0)),
+    ]
+    prints = [classifier(make()).fingerprint() for make in makes]
+    assert len(set(prints)) == len(makes)
+    assert [classifier(make()).fingerprint() for make in makes] == prints
+    model = classifier(Scaled(1.0))
+    model.outputs(X)
+    assert model.fingerprint() == prints[0]  # what forward leaves behind is no setting
+
+
+PROGRAM = """
+import sys; sys.path.insert(0, {folder!r})
+from test_models_torch import Scaled, classifier, mlp
+print(classifier(Scaled(1.0)).fingerprint(), classifier(mlp()).fingerprint())
+"""
+
+
+def test_fingerprint_is_the_same_in_another_process():
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    program = PROGRAM.format(folder=str(Path(__file__).parent))
+    said = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said[0] == said[1]
+    assert len(said[0].split()) == 2
+
+
+def test_fingerprint_is_cheap():
+    import time
+
+    model = classifier(nn.Sequential(*[nn.Linear(128, 128) for _ in range(18)]))  # 0.3 M parameters
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        model.fingerprint()
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.01

@@ -40,6 +40,15 @@ def test_gap_is_positive_where_train_is_better(metric: str, sign: int) -> None:
     assert found.headroom.high == pytest.approx(found.estimates["gap"].high)
 
 
+def test_summary_gives_intervals() -> None:
+    """0 of 1,000 and 58 of 1,000, Clopper–Pearson."""
+    found = measure(**given(a_pass(1000, error=0.0), a_pass(1000, error=0.058)), rng=generator(0))
+    assert found.summary == "error on train 0 (0 to 4), on validation 58 (44 to 74), errors per 1,000."
+    nats = measure(**given(a_pass(900, error=0.1), a_pass(900, error=0.1), "log-loss"), rng=generator(0))
+    low, high = (f"{getattr(nats.estimates['train'], end):.3g}" for end in ("low", "high"))
+    assert f"({low} to {high})" in nats.summary
+
+
 def test_gap_covers_the_truth(drawn: Any) -> None:
     """True gap 60 per 1,000. At a true 95 %, 200 intervals cover less often than at 179 with a chance of
     1 in 1,000 (fixed seeds)."""

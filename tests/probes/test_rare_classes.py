@@ -83,6 +83,8 @@ def test_worst_class_is_the_worst_and_its_interval_allows_picking_it() -> None:
     tail = 0.05 / 3 / 2
     assert worst.low == pytest.approx(stats.beta.ppf(tail, 60, 241))
     assert found.details[0].data["rows"][0][0] == "class 1"
+    said = f"The weakest class is class 1: 20.0 % wrong ({100 * worst.low:.1f} to {100 * worst.high:.1f})."
+    assert found.summary.endswith(said)
 
 
 def test_even_classes_are_clear_by_count_however_bad_one_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from uncork.schema.artifacts import PassData
 from uncork.schema.finding import NotApplicable
 from uncork.schema.metric import Metric
 from uncork.schema.seeds import generator
+from uncork.stats.score import score
 from uncork.testing.artifacts import a_pass, calibrated_pass, facts
 from uncork.testing.measurements import check_measurement
 from uncork.testing.probes import check_probe, verdict
@@ -51,6 +53,63 @@ def test_a_certificate_is_false_as_rarely_as_it_says(drawn: Any) -> None:
         found = measure(**given(drawn(y, 0.011, seed)), rng=generator(0))
         given_out += any(d.title == "Certificate" for d in found.details)
     assert given_out <= stats.binom.ppf(1 - 1e-3, 150, 0.05)
+
+
+def in_tens(passed: PassData) -> PassData:
+    """Ten copies of each row, as one group."""
+    copied = passed.take(np.repeat(np.arange(len(passed)), 10))
+    return dataclasses.replace(copied, rows=np.arange(len(copied)), clusters=np.repeat(np.arange(len(passed)), 10))
+
+
+def test_a_certificate_of_groups_is_false_as_rarely_as_it_says(drawn: Any) -> None:
+    """As above with 400 groups of ten equal rows: taken as rows, 4,000 of them certified 99 % far too often."""
+    y = np.arange(400) % 2
+    given_out = as_rows = 0
+    for seed in range(150):
+        passed = in_tens(drawn(y, 0.011, seed))
+        for kind in (passed, dataclasses.replace(passed, clusters=passed.rows)):
+            found = measure(**given(kind), rng=generator(0))
+            certified = any(d.title == "Certificate" for d in found.details)
+            given_out += certified and kind is passed
+            as_rows += certified and kind is not passed
+    most = stats.binom.ppf(1 - 1e-3, 150, 0.05)
+    assert given_out <= most
+    assert as_rows > most
+
+
+def test_groups_are_the_unit_of_all_that_is_promised() -> None:
+    passed = in_tens(calibrated_pass(300, classes=4))
+    found = measure(**given(passed), rng=generator(0))
+    exact = score(Metric("accuracy"), passed)
+    precision = found.estimates["precision"]
+    ends = (exact.low / 1000, exact.high / 1000)
+    assert (precision.low, precision.high, precision.n) == (*map(pytest.approx, ends), 300)
+    assert found.headroom.low == pytest.approx(990 - exact.high)
+    assert found.headroom.se == pytest.approx(exact.se)
+    assert found.estimates["set_coverage"].n == found.estimates["set_size"].n == 150
+    assert "more groups, or fewer" in found.summary
+    fewer = measure(**given(in_tens(calibrated_pass(200, classes=4))), rng=generator(0))
+    assert "on 200 groups of rows" in fewer.summary
+    assert "one of each group" in found.estimates["answered"].method
+
+
+def test_intervals_of_sets_of_groups_cover() -> None:
+    """The mean coverage asked, .9, is inside the interval of the sets of 100 groups as often as calibration on the
+    other 100 allows: its s.d. of .03 adds to as much of the scored half, so about ±1.96/√2 s.d. at worst: ≥ .8."""
+    held = 0
+    for seed in range(100):
+        passed = in_tens(calibrated_pass(200, classes=4, seed=seed))
+        e = measure(**given(passed), rng=generator(seed)).estimates["set_coverage"]
+        held += e.low <= 0.9 <= e.high
+    assert held >= stats.binom.ppf(1e-3, 100, 0.8)
+
+
+def test_a_failed_certificate_accuses_nobody(drawn: Any) -> None:
+    found = measure(**given(drawn(np.arange(400) % 2, 0.05, 0)), rng=generator(0))
+    assert found.summary == (
+        "No threshold could be certified for 99 % precision on these rows: more rows, or fewer errors among the "
+        "surest, would be needed."
+    )
 
 
 def test_the_sure_part_can_be_answered() -> None:

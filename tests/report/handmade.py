@@ -230,11 +230,11 @@ def treated_report() -> Report:
     check = Verification(
         1,
         0.0304,
+        "error",
         errors(83.2, 70, 97),
         errors(65, 52, 78),
         errors(18, 6, 30),
         True,
-        "Proven on test: 18 (6 to 30) fewer of 1,000 are wrong.",
     )
     return dataclasses.replace(quality_report("treated"), treatments=(relabel, schedule, stuck), verification=check)
 

@@ -4,12 +4,11 @@ import dataclasses
 
 from uncork.report import words
 from uncork.schema.finding import Finding
-from uncork.schema.report import Headline, Report
+from uncork.schema.report import Headline, Report, Treatment
 
 from .handmade import (
     describe_only_report,
     empty_report,
-    errors,
     gates_report,
     nothing_applicable_report,
     quality_report,
@@ -65,7 +64,10 @@ def test_a_set_is_listed_and_never_summed() -> None:
 
 def test_treated_says_what_was_kept_and_proven() -> None:
     report = treated_report()
-    last = "Tried 3 remedies; kept relabel. Proven on test: 18 (6 to 30) fewer of 1,000 are wrong."
+    last = (
+        "Tried 3 remedies; kept relabel. Proven on test: error is better by 18 (6 to 30) errors per 1,000 "
+        "(opening 1 of these test rows, tested at 3.04 %)."
+    )
     assert words.opening(report)[-1] == last
     unopened = dataclasses.replace(report, verification=None, treatments=report.treatments[1:2])
     assert words.opening(unopened)[-1] == "Tried 1 remedy; kept none. Test was not opened, so nothing is proven."
@@ -98,36 +100,20 @@ def test_other_metrics() -> None:
     assert first_line(nothing) == "The model's auc on test is undetermined (3 test rows). test has one class."
 
 
-def test_headline_of_each_verdict() -> None:
-    found = {f.id: words.headline_of(f) for f in quality_report().findings}
-    assert found["wrong-labels"] == "bottleneck; headroom 21 (9 to 33) errors per 1,000"
-    assert found["missing-capacity"] == (
-        "undetermined; headroom 6 (−3 to 16) errors per 1,000; a headroom under 15 would likely have gone unproven; "
-        "about 4,100 rows would settle it"
-    )
-    assert found["rare-classes"] == (
-        "undetermined; headroom between 0 and 41 errors per 1,000; only bounds are known: trying a remedy would tell"
-    )
-    assert found["leaked-examples"] == "closed"
-    assert found["scarce-data"].startswith("gain; headroom 14")
-    assert found["shortcut-features"] == "error: ValueError: no groups"
-    assert found["single-model"] == "not run: needs 6 min more than the budget"
+def test_a_remedy_is_called_proven_only_where_test_confirmed_it() -> None:
+    base = trust_report()
+    finding = next(f for f in base.findings if f.verdict == "bottleneck" and f.column == "trust")
 
+    def said(stage: str, verdict: str, *, opened: bool = True) -> str:
+        kept = Treatment("temperature", finding.id, "safe", stage, verdict, kept=True)
+        check = treated_report().verification if opened else None
+        report = dataclasses.replace(base, treatments=(kept,), verification=check)
+        return next(line for line in words.opening(report) if "Temperature " in line)
 
-def test_only_quality_is_ranked_by_size() -> None:
-    order = dict(words.groups(quality_report()))
-    assert [f.id for f in order["Quality"]] == [
-        "wrong-labels",
-        "undertraining",
-        "rare-classes",
-        "missing-capacity",
-        "wrong-family",
-        "shortcut-features",
-    ]
-    small = Finding("a", "defect", "trust", "A", "bottleneck", headroom=errors(1, 0, 2))
-    large = Finding("b", "defect", "trust", "B", "bottleneck", headroom=errors(9, 8, 10))
-    report = dataclasses.replace(quality_report(), findings=(small, large))
-    assert [f.id for f in dict(words.groups(report))["Trust"]] == ["a", "b"]
+    assert said("test", "helps").endswith("Temperature helps, proven on test.")
+    assert said("validation", "helps", opened=False).endswith("Temperature helps on validation.")
+    for stage, verdict in (("test", "undetermined"), ("test", "hurts"), ("validation", "helps")):
+        assert said(stage, verdict).endswith("Temperature was kept; test is not sure of it.")
 
 
 def test_the_command_survives_a_shell() -> None:

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from scipy import stats
 
-from uncork.run.rank import family_of, judge, principal, ranked, unmeasured
+from uncork.run.rank import judge, principal, quality_family, ranked, unimportable, unmeasured
 from uncork.schema.contract import Probe
 from uncork.schema.finding import Estimate, Finding, Limit, Measurement, NotApplicable
 from uncork.stats.power import detectable, rows_to_settle
@@ -58,7 +58,7 @@ def judged(measurement: Measurement, probe: Probe | None = None, family: int = 3
 def test_verdict_by_headroom(low: float | None, high: float | None, verdict: str) -> None:
     found = judged(Measurement({}, headroom=estimate(low, high)))
     assert found.verdict == verdict
-    assert found.title == ("broken" if verdict == "bottleneck" else "fine")
+    assert found.title == {"bottleneck": "broken", "clear": "fine"}.get(verdict, "broken?")
 
 
 def test_no_headroom_is_undetermined() -> None:
@@ -104,21 +104,18 @@ def test_what_could_have_been_found() -> None:
 
 def test_not_measured() -> None:
     found = judge(a_probe(), NotApplicable("no train"), delta=DELTA, family=3, seconds=0.1)
-    assert (found.verdict, found.reason, found.headroom, found.title) == ("not-applicable", "no train", None, "fine")
+    assert (found.verdict, found.reason, found.headroom, found.title) == ("not-applicable", "no train", None, "broken?")
     broken = unmeasured(a_probe(), "error", "ValueError: x", 2.0)
     assert (broken.verdict, broken.reason, broken.seconds) == ("error", "ValueError: x", 2.0)
 
 
 def test_family_counts_registered_defects_of_quality() -> None:
-    probes = [
-        a_probe("a"),
-        a_probe("b"),
-        a_probe("c", column="trust"),
-        a_probe("d", tier="gate"),
-        a_probe("e", tier="investment"),
-    ]
-    assert family_of(probes) == 2
-    assert family_of([]) == 1
+    assert quality_family() == len(["overfitting", "rare-classes", "wrong-family"])
+
+
+def test_a_probe_that_cannot_be_imported_is_an_error_of_its_own() -> None:
+    found = unimportable("theirs.probes.odd_labels", "ImportError: no such thing")
+    assert (found.id, found.verdict, found.reason) == ("odd-labels", "error", "ImportError: no such thing")
 
 
 def a_finding(name: str, value: float, se: float | None, df: float | None = None, **changes: str) -> Finding:
@@ -168,6 +165,11 @@ def test_ranked_gates_first_then_what_is_proven_then_size() -> None:
     wanted = [gate, large, small, open_, clear, absent, investment]
     for order in ([*wanted[::-1]], [*wanted[3:], *wanted[:3]]):
         assert [f.id for f in ranked(order)] == [f.id for f in wanted]
+
+
+def test_trust_findings_are_not_ranked_against_one_another() -> None:
+    small, large = a_finding("a", 20, 1, column="trust"), a_finding("b", 40, 1, column="trust")
+    assert [f.id for f in ranked([large, small])] == ["a", "b"]
 
 
 def test_false_principals_are_rare() -> None:

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from run_helpers import FAST, RECIPE, build, rows, small, split, timeless
 
-from uncork import BadInput, Report, Split, Subject, audit, load_weights, treat
+from uncork import BadInput, Report, Split, Subject, UncorkError, audit, load_weights, treat
 from uncork.gather.forward import forward
+from uncork.models.adapt import as_model
 from uncork.models.temperature import Tempered
 from uncork.planted.subjects import planted
 from uncork.remedies._contract import Case, Treated, remedies
+from uncork.report import words
 from uncork.run import bench, ledger, verify
 from uncork.run.treat import worth_trying
+from uncork.schema.errors import Unavailable
 from uncork.schema.report import Treatment
 from uncork.stats.multiplicity import alpha_of_opening
 
@@ -70,8 +73,9 @@ def test_temperature_is_kept_and_proven() -> None:
     assert check.after.value < check.before.value
     assert check.opening == 1
     assert check.alpha == alpha_of_opening(1)
-    assert check.sentence.startswith("Proven on test: log-loss is better by ")
-    assert check.sentence.endswith(" nats (first opening of these test rows, tested at 0.03).")
+    assert check.yardstick == "log-loss"
+    assert words.verified(check).startswith("Proven on test: log-loss is better by ")
+    assert words.verified(check).endswith(" nats (opening 1 of these test rows, tested at 3.04 %).")
     assert Report.from_json(Path("run/report.json").read_text()).to_json() == report.to_json()
     # The treated model decides as before, and is as good on test as the report says.
     logits = forward(_treated_model(sure()), split(600, 3), name="test")
@@ -302,7 +306,7 @@ def test_the_same_question_counts_once_and_another_is_dearer(known: dict[str, An
     second = treat(audited(other, out="other"))
     assert second.verification.opening == 2
     assert second.verification.alpha == pytest.approx(first.verification.alpha / 4)
-    assert "second opening of these test rows, tested at 0.0076" in second.verification.sentence
+    assert "opening 2 of these test rows, tested at 0.76 %" in words.verified(second.verification)
     third = treat(audited(small(scale=6.0, test=split(600, 9)), out="third"))
     assert third.verification.opening == 1, "other rows have a count of their own"
 
@@ -314,7 +318,7 @@ def test_a_gain_that_test_does_not_confirm_is_not_claimed() -> None:
     check = report.verification
     assert not check.proven
     assert check.gain.value < 0
-    assert check.sentence.startswith("Not proven on test: log-loss changed by -")
+    assert words.verified(check).startswith("Not proven on test: log-loss changed by −")
     assert (only(report).stage, only(report).kept) == ("validation", True)
 
 
@@ -350,3 +354,56 @@ def test_artifacts_that_are_gone_are_gathered_again() -> None:
     for artifact in Path("run/artifacts").iterdir():
         artifact.unlink()
     assert only(treat(report)).kept
+
+
+def test_what_is_fitted_on_validation_comes_after_what_trains() -> None:
+    """A temperature kept first would be undone by training again."""
+    report = audited(sure(), probes=["miscalibration", "overfitting"])
+    order = [remedy.id for remedy, _ in worth_trying(report, ["temperature", "drop-examples"])]
+    assert order == ["drop-examples", "temperature"]
+
+
+def test_training_again_does_not_silently_undo_a_temperature(known: dict[str, Any]) -> None:
+    subject = sure()
+    tempered = subject.replace(model=Tempered(as_model(subject.model, "classification"), 2.0))
+    case = Case(tempered.without_test(), None, {"drop": [0, 1]}, "classification", 2, 0, np.random.default_rng(0))
+    with pytest.raises(Unavailable, match="would undo"):
+        known["drop-examples"].apply(case)
+
+
+def test_evidence_is_checked_before_anything_is_trained(known: dict[str, Any]) -> None:
+    report = audited(sure())
+    for evidence, what in (({"drop": ["nobody"]}, "no id of train"), ({"out_of_fold": [[1.0]]}, "shape")):
+        known["drop-examples"] = dataclasses.replace(known["drop-examples"], apply=lambda case: 1 / 0)
+        with pytest.raises(BadInput, match=what):
+            treat(report, remedies=["drop-examples"], evidence=evidence)
+
+
+def test_a_training_that_diverges_is_a_result(known: dict[str, Any]) -> None:
+    def diverge(case: Case) -> Treated:
+        raise UncorkError("training diverged at step 3")
+
+    known["drop-examples"] = dataclasses.replace(known["drop-examples"], apply=diverge)
+    report = treat(audited(sure(), probes=["miscalibration", "overfitting"]), remedies=["drop-examples", "temperature"])
+    verdicts = {t.remedy: t.verdict for t in report.treatments}
+    assert verdicts["drop-examples"] == "error"
+    assert verdicts["temperature"] == "helps"
+
+
+def test_the_same_models_under_another_metric_are_another_question() -> None:
+    treat(audited(sure()))
+    second = treat(audited(sure(metric="log-loss"), out="as-log-loss"))
+    assert second.verification.opening == 2
+
+
+def test_the_same_split_cannot_choose_and_prove() -> None:
+    same = split(600, 3)
+    with pytest.raises(BadInput, match="validation and test are the same Split"):
+        audited(sure(validation=same, test=same))
+
+
+def test_copies_of_test_in_validation_are_not_treated_on() -> None:
+    report = audited(sure(validation=split(600, 3), test=split(600, 3)), probes=["leaked-examples"])
+    assert report.finding("leaked-examples").verdict == "bottleneck"
+    with pytest.raises(BadInput, match="600 of the 600 rows of test also stand in validation"):
+        treat(report)

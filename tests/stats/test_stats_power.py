@@ -64,3 +64,12 @@ def test_rows_to_settle_is_none_where_there_is_no_answer() -> None:
     assert rows_to_settle(estimate(value=2.0), 2.0, 3) is None
     assert rows_to_settle(estimate(se=None), 2.0, 3) is None
     assert rows_to_settle(Estimate(None, 0, 1, "x", 9, "bounds", 1.0), 2.0, 3) is None
+
+
+def test_one_quantile_for_bounds_and_power() -> None:
+    """Power is of the very bound that proves: both ask the same helper."""
+    from uncork.stats import multiplicity, power
+
+    assert power.t_quantile is multiplicity.t_quantile
+    assert multiplicity.t_quantile(0.975, None) == pytest.approx(1.959964, abs=1e-6)
+    assert multiplicity.t_quantile(0.975, 5) == pytest.approx(stats.t.ppf(0.975, 5))

@@ -9,6 +9,7 @@ from stats_helpers import accept, binary_pass, decided_pass
 from uncork.schema.artifacts import PassData
 from uncork.schema.errors import BadInput
 from uncork.schema.metric import Metric
+from uncork.stats import score as module
 from uncork.stats.binomial import bonett_price, clopper_pearson
 from uncork.stats.score import gain, influence, rows, score
 
@@ -232,3 +233,27 @@ def test_bonett_price_gain_covers() -> None:
         e = gain(Metric("error"), decided_pass(bad, y), decided_pass(good, y))
         held += e.low <= 40 <= e.high
     assert accept(held, 1000, 0.945)
+
+
+def test_a_callables_outputs_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = module.softmax
+    monkeypatch.setattr(module, "softmax", lambda *a, **k: calls.append(0) or original(*a, **k))
+    metric = Metric(share_right, higher_is_better=True)
+    score(metric, three_classes())
+    assert len(calls) == 1
+    gain(metric, three_classes(), three_classes())
+    assert len(calls) == 3
+
+
+def test_a_callable_may_fail_on_a_resample() -> None:
+    """12 of 400 rows are positive: a resample holds none of them with a chance of 5e-6, fewer than 5 of them in 1 %."""
+    y = np.r_[np.ones(12, int), np.zeros(388, int)]
+
+    def picky(probability: np.ndarray, y: np.ndarray) -> float:
+        if y.sum() < 5:
+            raise ValueError("too few of a class")
+        return float(probability[y == 1, 1].mean())
+
+    passed = binary_pass(y + np.random.default_rng(0).normal(size=400), y)
+    assert score(Metric(picky, higher_is_better=True), passed).determined

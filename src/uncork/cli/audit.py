@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from uncork.cli.shared import Budget, Out, Quiet, Seed, from_predictions, listed, progress, show, subject_of
+from uncork.cli.shared import Budget, Out, Quiet, Seed, listed, progress, show
 from uncork.schema.errors import BadInput
 
 
@@ -37,6 +37,8 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Measure what holds a model back, and rank it."""
+    from uncork.run.source import subject_of
+
     if (subject is None) == (predictions is None):
         raise BadInput("give a subject, path/to/file.py:name, or a table, --predictions preds.csv --label y")
     if predictions is not None:
@@ -44,18 +46,17 @@ def audit(
             raise BadInput("--predictions needs --label, the column that holds the true classes")
         about: dict[str, Any] = {"test": predictions, "label": label, "validation": validation, "train": train}
         about |= {"columns": listed(columns), "id": id, "metric": metric or "error"}
-        source, loaded = {"kind": "predictions", **about}, from_predictions(**about)
+        source = {"kind": "predictions", **about}
     else:
         beside = {"--label": label, "--validation": validation, "--train": train, "--columns": columns}
         for option, given in {**beside, "--id": id, "--metric": metric}.items():
             if given is not None:
                 raise BadInput(f"{option} goes with --predictions: a Subject says such things itself, in its file")
         source = {"kind": "file", "spec": subject}
-        loaded = subject_of(source)
     from uncork import audit as run
 
     report = run(
-        loaded,
+        subject_of(source, out or ""),
         budget=budget,
         out=out,
         probes=listed(probes),
@@ -83,20 +84,14 @@ def treat(
     """Apply the remedies worth trying, keep what helps, and prove it once on test."""
     from uncork import treat as apply
     from uncork.data.tables import read_table
-    from uncork.run.folder import RunFolder
 
-    folder = RunFolder.at(run)
-    folder.load()  # a run that can't be treated is refused before its subject is loaded
-    subject = subject_of(folder.about()["source"])
     evidence: dict[str, object] = {}
     if drop is not None:
         evidence["drop"] = read_table(drop).column(0).to_pylist()
     if out_of_fold is not None:
         table = read_table(out_of_fold)
         evidence["out_of_fold"] = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    report = apply(
-        run, budget=budget, remedies=listed(remedies), evidence=evidence, subject=subject, progress=progress(quiet)
-    )
+    report = apply(run, budget=budget, remedies=listed(remedies), evidence=evidence, progress=progress(quiet))
     show(report, quiet)
 
 

@@ -20,13 +20,17 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Audit and treat a small net on handwritten digits: a real run, in about a minute."""
+    import torch
+
     from uncork import audit, treat
     from uncork.planted.subjects import planted
     from uncork.run.progress import working
 
+    # One thread is as fast for so small a net, and does not stall when the machine is busy with other things.
+    torch.set_num_threads(1)
     tell = progress(quiet)
     with working(tell, "training a small net on 1,000 handwritten digits", 60):
         subject = planted(plant, seed=seed)
-    source = {"kind": "demo", "plant": plant, "seed": seed}
+    source = {"kind": "file", "spec": "uncork.planted.subjects:planted", "arguments": {"fault": plant, "seed": seed}}
     audited = audit(subject, budget=budget, out=out, seed=seed, source=source, progress=tell)
     show(treat(audited, budget=budget, progress=tell), quiet)

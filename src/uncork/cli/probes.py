@@ -15,7 +15,7 @@ def probes(name: Annotated[str | None, typer.Argument(help="A probe to explain."
     from rich.table import Table
     from rich.text import Text
 
-    from uncork.probes._contract import registered
+    from uncork.probes._contract import broken, registered
 
     console, known = Console(), registered()
     if name is not None:
@@ -27,3 +27,5 @@ def probes(name: Annotated[str | None, typer.Argument(help="A probe to explain."
     for probe in known.values():
         table.add_row(probe.id, probe.tier, probe.column, probe.failure_title)
     console.print(table)
+    for module, why in broken().items():
+        console.print(Text(f"{module} can't be imported: {why}"))

@@ -1,18 +1,15 @@
-"""What commands share: options, progress, subjects made again from their source, and the summary."""
+"""What commands share: options, progress, and the summary."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from uncork.schema.errors import BadInput
 
 if TYPE_CHECKING:
     from uncork.run.progress import Progress
     from uncork.schema.report import Report
-    from uncork.schema.subject import Subject
 
 Budget = Annotated[str, typer.Option(help="Time to spend, such as 90s, 10m or 2h.")]
 Out = Annotated[str | None, typer.Option(help="The run folder. Default: runs/NAME.")]
@@ -68,52 +65,6 @@ def progress(quiet: bool) -> Progress:
     if quiet:
         return Silent()
     return Spinner() if sys.stderr.isatty() else Lines()
-
-
-def subject_of(source: dict[str, Any]) -> Subject:
-    """The subject again from what subject.json remembers of it."""
-    if source["kind"] == "demo":
-        from uncork.planted.subjects import planted
-
-        return planted(source["plant"], seed=source["seed"])
-    if source["kind"] == "predictions":
-        return from_predictions(**{key: value for key, value in source.items() if key != "kind"})
-    if source["kind"] == "file":
-        from uncork.run.source import load_subject
-
-        return load_subject(source["spec"])
-    raise BadInput(
-        "this run was made from Python objects: treat it from Python, uncork.treat(report) or "
-        "uncork.treat(folder, subject=...)"
-    )
-
-
-def from_predictions(
-    *,
-    test: str,
-    label: str,
-    validation: str | None,
-    train: str | None,
-    columns: list[str] | None,
-    id: str | None,
-    metric: str,
-) -> Subject:
-    """A subject without a model: tables of probabilities and labels, with the same columns."""
-    from pathlib import Path
-
-    from uncork import Predictions, Subject
-    from uncork.data.tables import predictions_split
-
-    splits: dict[str, Any] = {}
-    classes = None
-    for name, path in (("test", test), ("validation", validation), ("train", train)):
-        if path is None:
-            continue
-        splits[name], found = predictions_split(path, label, columns=columns, id=id)
-        if classes is not None and found != classes:
-            raise BadInput(f"{path} has the classes {', '.join(found)}, but {test} has {', '.join(classes)}")
-        classes = found
-    return Subject(Predictions(), classes=classes, metric=metric, name=Path(test).stem, **splits)
 
 
 def show(report: Report, quiet: bool) -> None:

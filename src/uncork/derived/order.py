@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uncork.schema.artifacts import PassData
+from uncork.stats.means import clustered
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
@@ -17,6 +18,18 @@ def ordered(passed: PassData) -> PassData:
     if (np.diff(passed.rows) > 0).all():
         return passed
     return passed.take(np.argsort(passed.rows, kind="stable"))
+
+
+def one_per_group(passed: PassData, rng: np.random.Generator) -> PassData:
+    """One random row of each group, which makes rows independent again; the pass itself where nothing is grouped.
+
+    A row of a large group is picked as often as its group is, not as often as the group has rows.
+    """
+    if not clustered(passed.clusters, len(passed)):
+        return passed
+    shuffled = rng.permutation(len(passed))
+    _, first = np.unique(passed.clusters[shuffled], return_index=True)
+    return passed.take(np.sort(shuffled[first]))
 
 
 def random_half(passed: PassData, rng: np.random.Generator) -> Bool[np.ndarray, " n"]:

@@ -2,10 +2,11 @@
 
 What it gathers
 ---------------
-A 128-bit hash of each raw row of train, validation and test (numbers are first cast to the splits' common type, and
-the cells of tables written in one way, so that equal values hash alike). Near duplicates: rows closer to a row of
-train than a quarter of the usual such distance (the larger median, of the rows looked up or of train's own). A
-positive control: rows of train with noise added, and how many of them the same search finds.
+A 128-bit hash of each raw row of train, validation and test (numbers are first cast to the splits' common type, the
+shortest of their floats, and the cells of tables written in one way, so that equal values hash alike). Near
+duplicates: rows closer to a row of train than a quarter of the usual such distance (the larger median, of the rows
+looked up or of train's own). A positive control: rows of train with noise added, and how many of them the same
+search finds.
 
 How it streams
 --------------
@@ -20,7 +21,7 @@ Two readings of each split, no forward pass; and one matrix product of sketches.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,17 @@ def _common_type(splits: dict[str, Split]) -> np.dtype[Any] | None:
     firsts = [split.take(np.arange(1)) for split in splits.values()]
     if not all(isinstance(first, np.ndarray) and first.dtype.kind in "biuf" for first in firsts):
         return None
-    return np.result_type(*firsts)
+    return narrowest([first.dtype for first in firsts])
+
+
+def narrowest(types: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """The type in which equal numbers of all these types look alike: the shortest of the floats, since 0.1 of 64 bits
+    becomes that of 32 but not the other way round; without floats one that holds every integer."""
+    floats = [kind for kind in types if kind.kind == "f"]
+    if floats:
+        return min(floats, key=lambda kind: kind.itemsize)
+    common = np.result_type(*types)
+    return np.dtype(np.uint64) if common.kind == "f" else common  # numpy makes int64 with uint64 a float64
 
 
 def _batch_rows(split: Split) -> int:
@@ -88,7 +99,7 @@ def _batch_rows(split: Split) -> int:
 
 
 def hash_rows(split: Split, common: np.dtype[Any] | None = None) -> np.ndarray:
-    """(n, 16) uint8, blake2b of each raw row."""
+    """(n, 16) uint8, blake2b of each raw row; numbers are cast to `common` first (of tables: the floats)."""
     hashes = np.empty((len(split), 16), np.uint8)
     for rows, batch in split.batches(_batch_rows(split)):
         digests = [hashlib.blake2b(content, digest_size=16).digest() for content in _contents(batch, common)]
@@ -98,22 +109,23 @@ def hash_rows(split: Split, common: np.dtype[Any] | None = None) -> np.ndarray:
 
 def _contents(batch: Any, common: np.dtype[Any] | None) -> Iterator[bytes]:
     if isinstance(batch, np.ndarray):
-        wide = np.ascontiguousarray(batch if common is None else batch.astype(common))
+        with np.errstate(over="ignore", invalid="ignore"):
+            wide = np.ascontiguousarray(batch if common is None else batch.astype(common))
         if wide.dtype.kind == "f":
             wide = wide + 0.0  # −0 and 0 are the same value
         return (row.tobytes() for row in wide)
     if isinstance(batch, list):
         return (text.encode() for text in batch)
     cells = batch.itertuples(index=False, name=None) if hasattr(batch, "itertuples") else batch.iter_rows()
-    return (repr([_canonical(cell) for cell in row]).encode() for row in cells)
+    return (repr([_canonical(cell, common) for cell in row]).encode() for row in cells)
 
 
-def _canonical(cell: Any) -> Any:
+def _canonical(cell: Any, common: np.dtype[Any] | None = None) -> Any:
     """A table's cell so that equal values look alike: 1, 1.0 and True; 0.0 and −0.0; every kind of missing."""
     if isinstance(cell, bool | np.bool_ | int | np.integer):
         return int(cell)
     if isinstance(cell, float | np.floating):
-        value = float(cell)
+        value = float(cell if common is None else common.type(cell))
         return int(value) if value.is_integer() else value
     return float("nan") if cell is None or type(cell).__name__ in ("NAType", "NaTType") else cell
 

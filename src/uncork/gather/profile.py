@@ -11,7 +11,7 @@ It reads one batch.
 
 What it costs
 -------------
-Thirty forward passes of one row, five of a batch.
+Thirty forward passes of one row, seven of a batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from uncork.gather._contract import Context, gatherer
 from uncork.schema.artifacts import Profile, ProfileData
 
-SINGLES, BATCHES = 30, 5
+SINGLES, BATCHES = 30, 7
 
 
 def price(request: Profile, context: Context) -> float:

@@ -15,21 +15,24 @@ from uncork.schema.errors import BadInput
 from uncork.schema.subject import SPLITS, Subject
 
 CHECK_ROWS = 65536
+TRIED_ROWS = 256
 
 
 def adapt(subject: Subject, task: str) -> Model:
-    """The subject's model behind the Model protocol, tried on two rows so that what doesn't fit is said at once.
+    """The subject's model behind the Model protocol, tried on 256 rows so that what doesn't fit is said at once.
 
-    Raises BadInput where the model is of no known kind, or refuses the rows; Predictions are checked whole.
+    Raises BadInput where the model is of no known kind, refuses the rows, or names its classes in another order;
+    Predictions are checked whole.
     """
     if isinstance(subject.model, Predictions):
         return _predictions(subject, task)
     model = as_model(subject.model, task, preprocess=subject.preprocess, features=subject.features)
+    _check_order(subject, model)
     for name in ("validation", "train", "test"):
         split = getattr(subject, name)
         if split is not None:
             try:
-                model.outputs(split.take(np.arange(min(2, len(split)))))
+                model.outputs(split.take(np.arange(min(TRIED_ROWS, len(split)))))
             except BadInput as error:
                 raise BadInput(f"{name}.{error}" if str(error).startswith("x") else str(error)) from error
             break
@@ -68,6 +71,15 @@ def infer_task(subject: Subject) -> str:
         way_out = "metric='rmse' or 'mae'" if held == "regression" else "metric='error' or 'log-loss'"
         raise BadInput(f"metric {subject.metric.name!r} belongs to {asked} but {why}: give {way_out}")
     return asked or held or "classification"
+
+
+def _check_order(subject: Subject, model: Model) -> None:
+    given, own = subject.classes, model.classes
+    if given is not None and own is not None and tuple(given) != own and sorted(given) == sorted(own):
+        raise BadInput(
+            f"classes are in the order of the model's outputs: {', '.join(own)}, not {', '.join(given)}: "
+            "give them so, or leave classes out"
+        )
 
 
 def _task_of(model: Any) -> str | None:

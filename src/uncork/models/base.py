@@ -15,7 +15,10 @@ TASKS = ("classification", "regression")
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a model says of a batch: logits (b, K) float32, (b, 1) for regression; features (b, d) float32 or None."""
+    """What a model says of a batch: logits (b, K) float32, features (b, d) float32 or None.
+
+    In regression logits are the predicted values (b, 1), float64 where the model says so much.
+    """
 
     logits: np.ndarray
     features: np.ndarray | None = None
@@ -57,8 +60,8 @@ def from_score(z: np.ndarray) -> np.ndarray:
     return np.stack([np.zeros_like(z), z], axis=1).astype(np.float32)
 
 
-def frame_matrix(frame: Any) -> np.ndarray:
-    """A DataFrame of numbers as (b, columns) float32. Raises BadInput that names a column that holds none."""
+def frame_matrix(frame: Any, dtype: Any = np.float32) -> np.ndarray:
+    """A DataFrame of numbers as (b, columns). Raises BadInput that names a column that holds none."""
     columns = []
     for name in frame.columns:
         values = frame[name].to_numpy()
@@ -66,7 +69,7 @@ def frame_matrix(frame: Any) -> np.ndarray:
             raise BadInput(
                 f"x: column {name!r} holds {values.dtype}, not numbers: encode it, or leave it out of the DataFrame"
             )
-        columns.append(values.astype(np.float32))
+        columns.append(values.astype(dtype))
     return np.stack(columns, axis=1)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
+import sys
 import sysconfig
 import types
 from typing import Any
@@ -18,22 +21,22 @@ def code_fingerprint(fn: Any) -> str:
 
     A pickle's would differ between processes, and would not follow code that is imported by name.
     """
-    return hashlib.blake2b(_text(fn, set()).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(_text(fn, {}).encode(), digest_size=8).hexdigest()
 
 
-def _text(value: Any, seen: set[int]) -> str:
+def _text(value: Any, seen: dict[int, Any]) -> str:
     if isinstance(value, str | bytes | int | float | complex | None | types.ModuleType):
         return value.__name__ if isinstance(value, types.ModuleType) else repr(value)
     if id(value) in seen:
         return type(value).__qualname__
-    seen.add(id(value))
+    seen[id(value)] = value  # kept alive: what is freed gives its id to the next
     if isinstance(value, list | tuple):
         return str([_text(part, seen) for part in value])
     if isinstance(value, set | frozenset):
         return str(sorted(_text(part, seen) for part in value))
     if isinstance(value, dict | types.MappingProxyType):
         return str([(_text(key, seen), _text(part, seen)) for key, part in value.items()])
-    if isinstance(value, np.ndarray) or type(value).__module__ == "torch":
+    if isinstance(value, np.ndarray) or type(value).__module__ in ("torch", "torch.nn.parameter"):
         return _array(value)
     if isinstance(value, types.CodeType):
         return f"{value.co_code.hex()} {value.co_names} {_text(value.co_consts, seen)}"
@@ -50,7 +53,7 @@ def _text(value: Any, seen: set[int]) -> str:
     return _class(type(value), seen) + _text(content, seen) + _text(extra, seen)
 
 
-def _function(fn: types.FunctionType, seen: set[int]) -> str:
+def _function(fn: types.FunctionType, seen: dict[int, Any]) -> str:
     if fn.__code__.co_filename.startswith(INSTALLED):
         return f"{fn.__module__}.{fn.__qualname__}"
     cells = [_cell(cell) for cell in fn.__closure__ or ()]
@@ -64,15 +67,39 @@ def _names(code: types.CodeType) -> list[str]:
     return [*code.co_names, *inner]
 
 
-def _class(kind: type, seen: set[int]) -> str:
-    methods = [part for part in vars(kind).values() if isinstance(part, types.FunctionType)]
-    mine = [method for method in methods if not method.__code__.co_filename.startswith(INSTALLED)]
-    return f"{kind.__module__}.{kind.__qualname__} {_text(mine, seen)}"
+def _class(kind: type, seen: dict[int, Any]) -> str:
+    """Methods and constants of a class, and of the user's classes that it inherits from."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    mine = [base for base in kind.__mro__ if not _installed(base)]
+    parts = [(key, _plain(part)) for base in mine for key, part in vars(base).items()]
+    return f"{name} {_text([pair for pair in parts if pair[1] is not None and _counts(*pair)], seen)}"
+
+
+def _installed(kind: type) -> bool:
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return kind.__module__ == "builtins" or (file is not None and file.startswith(INSTALLED))
+
+
+def _plain(part: Any) -> Any:
+    """The function behind a method of any kind."""
+    if isinstance(part, property):
+        return part.fget
+    if isinstance(part, functools.cached_property):
+        return part.func
+    if isinstance(part, staticmethod | classmethod):
+        part = part.__func__
+    return inspect.unwrap(part) if callable(part) else part
+
+
+def _counts(name: str, part: Any) -> bool:
+    if isinstance(part, types.FunctionType):
+        return not part.__code__.co_filename.startswith(INSTALLED)
+    return not name.startswith("__") and isinstance(part, str | int | float | tuple | list | dict)
 
 
 def _array(value: Any) -> str:
     try:
-        array = np.ascontiguousarray(np.asarray(value))
+        array = np.ascontiguousarray(np.asarray(value.detach().cpu() if hasattr(value, "detach") else value))
     except (TypeError, ValueError, RuntimeError):  # torch.dtype, torch.device; tensors numpy can't take
         return repr(value)
     if array.dtype == object:

@@ -41,7 +41,7 @@ class PredictionsModel:
         """Logits (b, K), or values (b, 1). Raises BadInput naming the row of the batch that does not fit."""
         self.check_batch("x", batch)
         values = as_predictions(batch, self.task)
-        return Output(values.astype(np.float32) if self.task == "regression" else from_probabilities(values))
+        return Output(values if self.task == "regression" else from_probabilities(values))
 
     def check_batch(self, name: str, batch: Any, first_row: int = 0) -> None:
         """Raises BadInput naming the first row, counted from `first_row`, that is no prediction. `name`: "test.x"."""
@@ -79,7 +79,7 @@ class PredictionsModel:
 
 def as_predictions(batch: Any, task: str) -> np.ndarray:
     """A batch as (b, K) probabilities, or (b, 1) values in regression."""
-    values = np.asarray(frame_matrix(batch) if is_frame(batch) else batch, dtype=np.float64)
+    values = np.asarray(frame_matrix(batch, np.float64) if is_frame(batch) else batch, dtype=np.float64)
     if values.ndim > 2:
         raise BadInput(f"x has shape {values.shape}: predictions are (rows, classes), or (rows,)")
     values = values.reshape(len(values), -1)

@@ -41,7 +41,7 @@ class SklearnModel:
                 )
             if not hasattr(estimator, "classes_"):
                 raise BadInput(f"{_name(estimator)} has no classes_: fit it first")
-            self.classes = tuple(str(c) for c in estimator.classes_)
+            self.classes = _class_names(estimator.classes_)
             self.n_outputs = len(self.classes)
         else:
             self._method = "predict"
@@ -62,7 +62,7 @@ class SklearnModel:
         if self.task == "regression":
             if out.size != len(batch):
                 raise BadInput(f"{_name(self.estimator)} predicts {out.shape[1:]} values a row: give a model with one")
-            return Output(out.reshape(-1, 1).astype(np.float32))
+            return Output(out.reshape(-1, 1).astype(np.float64))
         if self._method == "predict_proba":
             logits = from_probabilities(out)
         else:
@@ -127,6 +127,14 @@ def _check_fitted(estimator: Any) -> None:
         raise BadInput(f"{_name(estimator)} is not fitted: call fit on train before giving it to Subject") from None
     except (AttributeError, TypeError):  # not scikit-learn's own: its predict will tell
         pass
+
+
+def _class_names(classes: Any) -> tuple[str, ...]:
+    """Floats that are whole, as a y of floats makes them, are named like ints: that is how labels are compared."""
+    values = np.asarray(classes)
+    if values.dtype.kind == "f" and (values == np.floor(values)).all():
+        values = values.astype(np.int64)
+    return tuple(str(c) for c in values)
 
 
 def _name(estimator: Any) -> str:

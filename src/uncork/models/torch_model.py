@@ -48,6 +48,7 @@ class TorchModel:
         self._searched = features is not None
         self.n_outputs = 0  # known once a batch has run
         self._probabilities: bool | None = None
+        self._columns = 0
 
     def outputs(self, batch: Any, features: bool = False) -> Output:
         """Logits (b, K) and, where asked and found, features (b, d). The module's training mode is left as it was."""
@@ -120,19 +121,26 @@ class TorchModel:
         return out.astype(np.float32, copy=False)
 
     def _are_probabilities(self, out: np.ndarray) -> bool:
-        """Settled on the first batch: logits that are all in [0, 1] and sum to one by chance don't occur."""
-        if self._probabilities is None:
-            if out.shape[1] == 1:
-                self._probabilities = isinstance(list(self.module.modules())[-1], nn.Sigmoid)
-            else:
-                self._probabilities = bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1, atol=1e-4))
-        return self._probabilities
+        """By the values: all in [0, 1] and, of more than one column, summing to one. The first that isn't ends it.
+
+        One column whose values so far are in [0, 1] and all the same settles nothing, and is read as a logit.
+        """
+        self._columns = out.shape[1]
+        if self._probabilities is not False:
+            if not ((out >= 0) & (out <= 1 + 1e-4)).all():
+                self._probabilities = False
+            elif out.shape[1] > 1:
+                self._probabilities = bool(np.allclose(out.sum(axis=1), 1, atol=1e-4))
+            elif self._probabilities is None and out.max() > out.min():
+                self._probabilities = True
+        return bool(self._probabilities)
 
     def fingerprint(self) -> str:
-        """Hash of weights, buffers, the module's printed form, task, preprocess and features."""
+        """Hash of weights, buffers, the code and plain attributes of each part, task, preprocess and features."""
         code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.module, self.task, code, self._layer if self._told() else None)).encode())
+        digest.update(_code_of(self.module).encode())
         for name, tensor in self.module.state_dict().items():
             if isinstance(tensor, torch.Tensor):
                 flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -145,7 +153,6 @@ class TorchModel:
 
     def describe(self) -> dict[str, Any]:
         parameters = list(self.module.parameters())
-        note = "the outputs are probabilities; their logarithm (logit) is used" if self._probabilities else ""
         return {
             "kind": "torch",
             "class": type(self.module).__qualname__,
@@ -154,8 +161,35 @@ class TorchModel:
             "device": str(reference(self.module).device),
             "feature_layer": self._layer,
             "features": self._features,
-            "note": note,
+            "note": self._note(),
         }
+
+    def _note(self) -> str:
+        if self._probabilities:
+            return "the outputs are probabilities, as their values show; their logarithm (logit) is used"
+        if self._columns == 1:
+            return "the one output is read as the logit of the second class, since its values are no probabilities"
+        return ""
+
+
+def _code_of(module: nn.Module) -> str:
+    """Forward code of every class of submodule, and the attributes that neither weights nor printed form tell of."""
+    kinds: dict[type, str] = {}
+    told = []
+    for name, part in module.named_modules():
+        kind = type(part)
+        if kind not in kinds:
+            kinds[kind] = code_fingerprint(kind)
+        plain = {key: value for key, value in vars(part).items() if key != "training" and _lasting(key, value)}
+        generated = getattr(part, "code", "")  # of torch.fx and TorchScript, which have no class of their own
+        told.append((name, kinds[kind], generated, code_fingerprint(plain)))
+    return repr(told)
+
+
+def _lasting(name: str, value: Any) -> bool:
+    """Not what a forward pass has left on the module."""
+    passing = isinstance(value, torch.Tensor) and (value.is_inference() or value.grad_fn is not None)
+    return not name.startswith("_") and not passing
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def planted(fault: str | None = None, *, data: str = "mnist-5k", seed: int = 0) 
     order = rng.permutation(len(y))
     a, b = np.cumsum(_SIZES[data])
     train, validation, test = ((x[rows], y[rows]) for rows in (order[:a], order[a:b], order[b:]))
-    recipe = Recipe(partial(SmallCNN, x.shape[-1], _CLASSES), epochs=40, batch_size=50, lr=3e-3)
+    recipe = Recipe(partial(SmallCNN, x.shape[-1], _CLASSES), epochs=30, batch_size=50, lr=3e-3)
     ground = Ground(train, validation, test, recipe, rng)
     if fault is not None:
         ground = FAULTS[fault](ground)

@@ -43,3 +43,8 @@ def probe(
 def registered() -> dict[str, Probe]:
     """Every probe, by id."""
     return dict(discover("uncork.probes", Probe).units)
+
+
+def broken() -> dict[str, str]:
+    """Modules named by the entry points of other packages that can't be imported, with the reason."""
+    return dict(discover("uncork.probes", Probe).broken)

@@ -1,4 +1,4 @@
-"""Rows that the model is scored on also stand in train.
+"""The same rows stand in two splits: the model is scored on rows that it was trained or chosen on.
 
 What it measures
 ----------------
@@ -52,6 +52,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uncork.derived.copies import TOLERATED, copies
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Fingerprints, FingerprintsData, Pass, PassData
 from uncork.schema.finding import Detail, Estimate, Limit, Measurement, NotApplicable
@@ -59,17 +60,9 @@ from uncork.stats.binomial import clopper_pearson
 from uncork.stats.score import score
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, UInt8
+    from jaxtyping import Bool
 
 UNIT = "rows per 1,000"
-TOLERATED = 5.0
-
-
-def copies(rows: UInt8[np.ndarray, "n 16"], train: UInt8[np.ndarray, "m 16"]) -> Bool[np.ndarray, " n"]:
-    """Which rows' hashes also stand in train."""
-    if not len(rows):
-        return np.zeros(0, bool)
-    return np.isin(np.ascontiguousarray(rows).view("S16").ravel(), np.ascontiguousarray(train).view("S16").ravel())
 
 
 def counted(hits: int, n: int) -> Estimate:
@@ -81,8 +74,8 @@ def counted(hits: int, n: int) -> Estimate:
 @probe(
     tier="gate",
     column="quality",
-    title="No row that the model is scored on stands in train",
-    failure_title="Rows that the model is scored on also stand in train",
+    title="No row stands in two splits",
+    failure_title="The same rows stand in two splits",
     requires={"fingerprints": Fingerprints(), "validation": Pass("validation"), "facts": Facts()},
     remedies=("deduplicate",),
     spoils="the headline and every figure measured on validation or test",
@@ -117,14 +110,14 @@ def measure(
         estimates["metric_without_copies"] = score(facts.metric, validation.take(~hit))
     counts = {name: int(hit.sum()) for name, hit in leaked.items()}
     total = counts.get("validation_copies", 0) + counts.get("test_copies", 0)
-    summary = f"{total} exact copies of train rows stand in the data that score the model."
+    said = [f"{total} exact copies of train rows stand in the data that score the model."] if len(prints.train) else []
     if counts.get("test_in_validation"):
-        summary += f" {counts['test_in_validation']} rows of test also stand in validation."
+        said.append(f"{counts['test_in_validation']} rows of test also stand in validation.")
     return Measurement(
         estimates,
         against=Limit(worst, at_most=TOLERATED),
         details=_evidence(prints, leaked),
-        summary=summary,
+        summary=" ".join(said),
     )
 
 

@@ -12,16 +12,20 @@ Estimator
 ---------
 `calibration_error`, which the verdict is about: root mean square gap between confidence and accuracy over 15
 equal-mass bins, debiased by the bins' sampling variance; interval by inverting a noncentral χ², its upper end with an
-allowance (Agresti-Coull) for errors too rare to have been seen. Unit: one row. Bias: towards zero by what varies inside
-a bin. It is never below the ECE. `ece`: the plain estimate, biased upwards, beside
-`ece_if_calibrated`, what a perfectly calibrated model would show on these rows (simulated).
-Headroom, exposed predictions: 1,000 × mean(confidence − correct): errors made beyond those announced; t interval.
-`temperature_gain`: fall of the log-loss by a temperature fitted on a random half and scored on the other, both ways.
+allowance (Agresti-Coull) for errors too rare to have been seen. Unit: one row; of rows in groups one random row of each
+group is taken, which are independent again. Bias: towards zero by what varies inside a bin. It is never below the ECE.
+`ece`: the plain estimate on the same rows, biased upwards, beside `ece_if_calibrated`, what a perfectly calibrated
+model would show on them (simulated). `accuracy`: Clopper-Pearson over rows, Korn-Graubard over groups.
+Headroom, exposed predictions: 1,000 × mean(confidence − correct): errors made beyond those announced; t interval over
+rows or groups.
+`temperature_gain`: fall of the log-loss by a temperature fitted on a random half and scored on the other, both ways;
+under this name ("{remedy}_gain") it is read as what this probe promises of the remedy `temperature`.
 
 When it misleads
 ----------------
 A model may be calibrated on average and not in a group. Confidence in classes other than the first is not looked at.
-Few errors: the bins hold little evidence and the verdict stays undetermined. Rows in groups are treated as rows.
+Few errors: the bins hold little evidence and the verdict stays undetermined. With groups of unequal size
+`calibration_error` is about a random row of a random group; `accuracy` and the headroom are about all rows.
 
 Remedies and their safety
 -------------------------
@@ -44,16 +48,19 @@ NeurIPS 2019. Vaicenavicius et al., Evaluating model calibration in classificati
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uncork.derived.confidence import confidence, correct
-from uncork.derived.order import ordered, random_half
+from uncork.derived.order import one_per_group, ordered, random_half
 from uncork.derived.temperature import best_temperature, cross_entropy
+from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Detail, Estimate, Limit, Measurement, NotApplicable
+from uncork.schema.metric import Metric
 from uncork.stats.binomial import wilson
 from uncork.stats.calibration import (
     calibrated_null,
@@ -62,6 +69,7 @@ from uncork.stats.calibration import (
     expected_calibration_error,
 )
 from uncork.stats.means import mean
+from uncork.stats.score import score
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -81,30 +89,38 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
     if len(validation) < 100:
         return NotApplicable(f"{len(validation)} rows: fewer than 100 can't fill two bins and halves to fit on")
     passed = ordered(validation)
-    sure, right = confidence(passed), correct(passed)
+    independent = one_per_group(passed, rng)
+    sure, right = confidence(independent), correct(independent)
     which = equal_mass_bins(sure)
     null = calibrated_null(sure, which, rng)
     ece = expected_calibration_error(sure, right, which)
-    n = len(passed)
+    n = len(independent)
     beyond = int((null >= ece).sum())
     error = calibration_error(sure, right, which)
-    unannounced = mean(sure - right, clusters=passed.clusters, unit="predictions per 1,000", bounds=(-1, 1))
+    if n < len(passed):
+        error = replace(error, method=f"{error.method}, one of each group")
+    stated = confidence(passed)
+    announced = mean(stated, clusters=passed.clusters, unit="mean confidence", bounds=(0, 1))
+    accuracy = score(Metric("accuracy"), passed).scaled(1 / 1000, "share right")
+    off = stated - correct(passed)
+    unannounced = mean(off, clusters=passed.clusters, unit="predictions per 1,000", bounds=(-1, 1))
     exposed = unannounced.scaled(1000, "predictions per 1,000")
     estimates = {
         "calibration_error": error,
         "ece": Estimate(ece, None, None, "ECE", n, "plain, biased upwards: compare with ece_if_calibrated"),
         "ece_if_calibrated": _if_calibrated(null, n),
         "p_calibrated": wilson(beyond, len(null), unit="share of calibrated models with as large an ECE"),
-        "confidence": mean(sure, clusters=passed.clusters, unit="mean confidence", bounds=(0, 1)),
-        "accuracy": wilson(int(right.sum()), n, unit="share right"),
+        "confidence": announced,
+        "accuracy": accuracy,
         "temperature_gain": _temperature_gain(passed, rng),
     }
+    right_in_percent = f"{100 * (accuracy.value or 0):.1f} % of the time{interval(accuracy.scaled(100, '%'))}"
     return Measurement(
         estimates,
         headroom=exposed,
         against=Limit("calibration_error", at_most=facts.require["ece"]),
         details=(_reliability(sure, right, which),),
-        summary=f"It says {100 * sure.mean():.1f} % on average and is right {100 * right.mean():.1f} % of the time.",
+        summary=f"It says {100 * stated.mean():.1f} % on average and is right {right_in_percent}.",
     )
 
 

@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Estimate, Measurement, NotApplicable
@@ -77,9 +78,10 @@ def measure(
     return Measurement(
         {"train": seen, "validation": new, "gap": gap},
         headroom=headroom,
-        summary=f"{metric.name} on train {_text(seen)}, on validation {_text(new)} ({metric.unit}).",
+        summary=f"{metric.name} on train {_text(seen)}, on validation {_text(new)}, {metric.unit}.",
     )
 
 
 def _text(estimate: Estimate) -> str:
-    return "unknown" if estimate.value is None else f"{estimate.value:.3g}"
+    form = ".0f" if estimate.unit.endswith("per 1,000") else ".3g"
+    return "unknown" if estimate.value is None else f"{estimate.value:{form}}{interval(estimate, form)}"

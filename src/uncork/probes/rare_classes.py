@@ -52,6 +52,7 @@ import numpy as np
 from scipy import stats
 
 from uncork.derived.confidence import correct
+from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Detail, Estimate, Limit, Measurement, NotApplicable
@@ -101,7 +102,8 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
             note="All intervals hold together (Bonferroni).",
         ),
     )
-    weakest = f"The weakest class is {facts.classes[worst]}: {100 * (errors[worst].value or 0):.1f} % wrong."
+    wrong_there = f"{100 * (errors[worst].value or 0):.1f} % wrong{interval(errors[worst].scaled(100, '%'))}"
+    weakest = f"The weakest class is {facts.classes[worst]}: {wrong_there}."
     rare = even[validation.y] < RARE
     if not (even < RARE).any():
         limit = Limit("rarest_share", at_least=RARE)

@@ -70,6 +70,19 @@ def listed(ids: Sequence[object], known: np.ndarray) -> np.ndarray:
     return np.array([name in wanted for name in names])
 
 
+def given_probabilities(values: object, n: int, classes: int) -> np.ndarray:
+    """(n, K) out-of-fold probabilities that a user gave. Raises BadInput where they are none, or of another shape."""
+    given = np.asarray(values, float)
+    if given.shape != (n, classes):
+        raise BadInput(
+            f"out_of_fold has shape {given.shape}: give one probability per row of train and class, ({n}, {classes})"
+        )
+    wrong = np.flatnonzero(~(np.abs(given.sum(axis=1) - 1) <= 1e-3) | (given < 0).any(axis=1))
+    if len(wrong):
+        raise BadInput(f"out_of_fold: row {wrong[0]} is no distribution over the classes: give probabilities")
+    return given
+
+
 def control(case: Case, treated: Treated) -> Treated:
     return retrain_without(case, random_rows(case, treated), f"{treated.amount} random rows left out of train")
 
@@ -103,16 +116,7 @@ def _probabilities(case: Case) -> np.ndarray:
         raise Unavailable("labels are contradicted by class probabilities: in a regression give a list of rows")
     train = case.subject.train
     if "out_of_fold" in case.artifacts:
-        given = np.asarray(case.artifacts["out_of_fold"], float)
-        if given.shape != (len(train), case.n_classes):
-            raise BadInput(
-                f"out_of_fold has shape {given.shape}: give one probability per row of train and class, "
-                f"({len(train)}, {case.n_classes})"
-            )
-        wrong = np.flatnonzero(~(np.abs(given.sum(axis=1) - 1) <= 1e-3) | (given < 0).any(axis=1))
-        if len(wrong):
-            raise BadInput(f"out_of_fold: row {wrong[0]} is no distribution over the classes: give probabilities")
-        return given
+        return given_probabilities(case.artifacts["out_of_fold"], len(train), case.n_classes)
     return out_of_fold(
         case.subject.recipe,
         train,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uncork.report import words
-from uncork.report.numbers import clean, interval, percent, quantity
+from uncork.report.numbers import clean, interval
 from uncork.schema.finding import Finding
 from uncork.schema.report import Report, Treatment
 
@@ -47,16 +47,15 @@ def render(report: Report, console: Console) -> None:
         console.print()
         say("Treatments", "bold underline")
         console.print(_treatments(report), width=width)
+        say(words.ONE_SEED, "dim")
         for aside in filter(None, map(_asides, report.treatments)):
             say(aside, indent=2)
     if check := report.verification:
         console.print()
         say("Verification on test", "bold underline")
-        say(f"before {quantity(check.before)}")
-        say(f"after  {quantity(check.after)}")
+        say(words.verified(check))
         for effect in words.effects(check):
             say(effect)
-        say(f"gain   {quantity(check.gain)}; opening {check.opening} of these rows, tested at {percent(check.alpha)}")
     console.print()
     say(f"Everything in pictures: {report.folder}/report.html" if report.folder else "This report was not written.")
 

@@ -10,11 +10,15 @@ from uncork.schema.finding import Estimate, Finding
 from uncork.schema.report import Headline, Report, Treatment, Verification
 
 NOT_MEASURED = ("not-applicable", "not-run", "error")
-_ORDER = ("bottleneck", "undetermined", "clear", *NOT_MEASURED)
 
 MULTIPLICITY = (
     "Each verdict stands for itself: it is not corrected for how many were looked at. Only “principal” is. "
     "Headrooms overlap, so they must not be added up."
+)
+
+
+ONE_SEED = (
+    "Intervals are over rows, of these very models: a retraining from another seed would differ by more than they say."
 )
 
 
@@ -39,19 +43,6 @@ def verdict_of(finding: Finding) -> str:
         ("investment", "clear"): "no gain",
     }
     return words.get((finding.tier, finding.verdict), finding.verdict.replace("-", " "))
-
-
-def headline_of(finding: Finding) -> str:
-    """One line that says what was found, or why nothing was."""
-    if finding.verdict in NOT_MEASURED:
-        return f"{verdict_of(finding)}: {finding.reason or 'no reason was recorded'}"
-    figure = f"headroom {quantity(finding.headroom)}" if finding.headroom is not None else ""
-    parts = [verdict_of(finding), figure]
-    if finding.verdict == "undetermined":
-        parts = [verdict_of(finding), figure if figure != "headroom undetermined" else "", *settle(finding)]
-    elif not figure:
-        parts.append(finding.summary or finding.reason)
-    return "; ".join(p for p in parts if p)
 
 
 def settle(finding: Finding) -> list[str]:
@@ -79,25 +70,12 @@ def judged(finding: Finding) -> str:
 
 
 def groups(report: Report) -> list[tuple[str, list[Finding]]]:
-    """Findings by what they may be compared with, each group ranked; empty groups left out.
-
-    Only quality headrooms are ranked by size: trust findings are never ranked against one another, and
-    investments and costs keep the order that the run gave them.
-    """
+    """Findings by what they may be compared with, in the order that the run ranked them; empty groups left out."""
     parts: dict[str, list[Finding]] = {"Gates": [], "Quality": [], "Investments": [], "Trust": [], "Cost": []}
     for f in report.findings:
         tier = {"gate": "Gates", "investment": "Investments"}.get(f.tier)
         parts[tier or f.column.capitalize()].append(f)
-    return [(name, ranked(found, by_size=name == "Quality")) for name, found in parts.items() if found]
-
-
-def ranked(findings: Sequence[Finding], *, by_size: bool = True) -> list[Finding]:
-    """Bottlenecks first (largest headroom first), then undetermined, clear, and what was not measured."""
-
-    def key(f: Finding) -> tuple[int, float]:
-        return _ORDER.index(f.verdict), -_size(f.headroom) if by_size else 0.0
-
-    return sorted(findings, key=key)
+    return [(name, found) for name, found in parts.items() if found]
 
 
 def principal(report: Report) -> str:
@@ -219,9 +197,16 @@ def _trust(report: Report) -> list[str]:
         if finding.column != "trust" or finding.verdict != "bottleneck":
             continue
         kept = [t for t in report.treatments if t.finding == finding.id and t.kept]
-        mended = [f"Mended by {t.remedy}{', proven on test' if t.stage == 'test' else ''}." for t in kept]
+        mended = [_kept_for(t, report.verification is not None) for t in kept]
         lines.append(" ".join([_sentence(finding.summary or finding.title), *mended]))
     return lines
+
+
+def _kept_for(treatment: Treatment, opened: bool) -> str:
+    name = treatment.remedy.capitalize()
+    if treatment.stage == "test" and treatment.verdict == "helps":
+        return f"{name} helps, proven on test."
+    return f"{name} was kept; test is not sure of it." if opened else f"{name} helps on validation."
 
 
 def _treated(report: Report) -> list[str]:
@@ -233,12 +218,14 @@ def _treated(report: Report) -> list[str]:
     check = report.verification
     if check is None:
         return [f"{text} Test was not opened, so nothing is proven."]
-    return [f"{text} {_sentence(check.sentence)}"]
+    return [f"{text} {verified(check)}"]
 
 
-def _size(headroom: Estimate | None) -> float:
-    known = [x for x in (headroom.value, headroom.high, headroom.low) if x is not None] if headroom else []
-    return known[0] if known else float("-inf")
+def verified(check: Verification) -> str:
+    """What the opening of test showed, with its interval."""
+    what = f"{check.yardstick} is better by" if check.proven else f"{check.yardstick} changed by"
+    test = f"opening {check.opening} of these test rows, tested at {percent(check.alpha)}"
+    return f"{'Proven' if check.proven else 'Not proven'} on test: {what} {quantity(check.gain)} ({test})."
 
 
 def _sentence(text: str) -> str:

@@ -28,7 +28,6 @@ class Admitted:
 
     context: Context
     notes: tuple[str, ...]
-    describe_only: bool
 
 
 def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted:
@@ -41,16 +40,35 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     subject = _with_module(subject)
     for name in SPLITS:
         _check_split(name, getattr(subject, name), needed=name == "test")
+    if subject.validation is subject.test:
+        raise BadInput(
+            "validation and test are the same Split: what is chosen on rows can't be proven on them. Leave validation "
+            "out (half of test is then set aside for it), or describe only (--describe-only)"
+        )
     task = infer_task(subject)
     model = adapt(subject, task)
     if task == "classification":
         subject = _with_indices(subject, model)
+    else:
+        subject = _with_floats(subject)
     subject, notes = _with_validation(subject, describe_only=describe_only)
     _try_each_split(subject, model)
     seconds = _warm_up(subject, model)
     return Admitted(
-        Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan), notes, describe_only
+        Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan),
+        (*notes, *_unread(subject)),
     )
+
+
+def _unread(subject: Subject) -> tuple[str, ...]:
+    given = [name for name in ("shifted", "unlabelled") if getattr(subject, name) is not None]
+    return tuple(f"{name} was given, but no probe of this version reads it." for name in given)
+
+
+def _with_floats(subject: Subject) -> Subject:
+    """Targets of a regression as floats, so that whole numbers are never taken for classes."""
+    splits = {name: getattr(subject, name) for name in SPLITS}
+    return subject.replace(**{n: s.with_y(s.y.astype(np.float64)) for n, s in splits.items() if s is not None})
 
 
 def _with_module(subject: Subject) -> Subject:
@@ -115,9 +133,7 @@ def _with_indices(subject: Subject, model: Model) -> Subject:
     changed: dict[str, Split] = {}
     for name in SPLITS:
         split = getattr(subject, name)
-        if name == "test" and split is subject.validation:
-            changed[name] = changed["validation"]  # described on all of test: one split under two names
-        elif split is not None:
+        if split is not None:
             y = class_indices(split.y, classes=names, n_outputs=outputs, place=f"{name}.y")
             changed[name] = split.with_y(y)
     names = tuple(names) if names is not None else tuple(str(i) for i in range(outputs))

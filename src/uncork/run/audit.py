@@ -11,14 +11,15 @@ from typing import Any
 
 from uncork.gather._contract import Context, gatherers
 from uncork.gather.store import Store
-from uncork.probes._contract import registered
+from uncork.probes._contract import broken, registered
 from uncork.run.admit import admit
 from uncork.run.executor import Executor
 from uncork.run.folder import RunFolder
 from uncork.run.identity import describe, environment, identity
+from uncork.run.measure import run_probe
 from uncork.run.plan import Plan, make_plan
 from uncork.run.progress import Progress, Silent, duration, working
-from uncork.run.rank import family_of, judge, principal, ranked, unmeasured
+from uncork.run.rank import judge, principal, quality_family, ranked, unimportable, unmeasured
 from uncork.run.verify import headline
 from uncork.schema.artifacts import Facts, Fingerprints, Pass, PassData, Profile, Request
 from uncork.schema.contract import Probe
@@ -26,7 +27,6 @@ from uncork.schema.errors import BadInput, DiskFull, Unavailable
 from uncork.schema.finding import Finding
 from uncork.schema.metric import Metric
 from uncork.schema.report import Report
-from uncork.schema.seeds import generator
 from uncork.schema.subject import Subject
 from uncork.stats.score import score
 
@@ -75,26 +75,27 @@ def audit(
 
         # 4. Gather each artifact once.
         artifacts, failures = gather_all(plan, context, store, progress)
-        headline_, test_seconds = headline(context, prints, store, progress)
+        described, test_seconds = headline(context, prints, store, progress)
     except DiskFull:
         raise
     except BadInput as error:
         if new:
             folder.discard()
-        # A row of validation may stand in what the user gave as test.
+        # A row of validation may stand in what the user gave as test: the notes tell.
         notes = admitted.notes if "validation" in str(error) else ()
         raise BadInput(". ".join((str(error), *notes))) from None
 
     # 5. Measure, judge, rank.
     delta = threshold(context.facts.metric, artifacts.get(Pass("validation")))
     findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
+    findings += [unimportable(module, why) for module, why in broken().items()]
     report = Report(
         subject=describe(context, delta, admitted.notes, artifacts.get(Profile()), describe_only=describe_only),
-        headline=headline_,
-        principal=principal(findings, delta=delta, family=family_of(list(registered().values()))),
+        headline=described,
+        principal=principal(findings, delta=delta, family=quality_family()),
         findings=ranked(findings),
-        plan={**plan.describe(), "seed": seed, "delta": delta, "unit": context.facts.metric.unit},
-        artifacts={request.key(): True for request in artifacts},
+        plan={**plan.describe(), "seed": seed},
+        artifacts={"gathered": [request.label() for request in artifacts]},
         environment=environment(),
         timings={"audit_seconds": time.perf_counter() - started, "headline_seconds": test_seconds},
         live=subject,
@@ -158,24 +159,19 @@ def measure(
     if probe.id in plan.not_run:
         return unmeasured(probe, "not-run", plan.not_run[probe.id])
     started = time.perf_counter()
-    given: dict[str, Any] = {}
-    for name, request in probe.requires.items():
-        covering = context.facts if isinstance(request, Facts) else plan.covering(request)
-        if isinstance(covering, Request):
-            if covering in failures:
-                return _failed(probe, failures[covering])
-            given[name] = artifacts[covering]
-        else:
-            given[name] = covering
+    needed = [plan.covering(request) for request in probe.requires.values() if not isinstance(request, Facts)]
+    for request in needed:
+        if request in failures:
+            return failed(probe, failures[request])
     try:
-        outcome = probe.measure(**given, rng=generator(context.seed, "probe", probe.id))
+        outcome = run_probe(probe, context, lambda request: artifacts[plan.covering(request)])
     except Exception as error:
-        return _failed(probe, error)
-    family = family_of(list(registered().values()))
-    return judge(probe, outcome, delta=delta, family=family, seconds=time.perf_counter() - started)
+        return failed(probe, error)
+    seconds = time.perf_counter() - started
+    return judge(probe, outcome, delta=delta, family=quality_family(), seconds=seconds)
 
 
-def _failed(probe: Probe, error: Exception) -> Finding:
+def failed(probe: Probe, error: Exception) -> Finding:
     if isinstance(error, Unavailable):
         return unmeasured(probe, "not-applicable", str(error))
     where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None

@@ -13,20 +13,24 @@ from uncork.data.carve import halve
 from uncork.gather._contract import Context, gatherers
 from uncork.gather.forward import forward
 from uncork.models.adapt import adapt
+from uncork.models.aligned import aligned
 from uncork.probes._contract import registered
 from uncork.remedies._contract import Case, Treated
 from uncork.run.figures import LOG_LOSS, side_effects
 from uncork.run.folder import RunFolder
+from uncork.run.measure import bind, run_probe
 from uncork.run.plan import make_plan
-from uncork.run.rank import family_of, judge
+from uncork.run.rank import judge, quality_family
 from uncork.run.verify import Attempt
-from uncork.schema.artifacts import Facts, PassData
+from uncork.schema.artifacts import PassData, Request
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate, Finding
 from uncork.schema.report import SideEffect, Treatment, TreatmentVerdict
 from uncork.schema.seeds import generator, integer_seed
 from uncork.schema.subject import Subject
 from uncork.stats.score import gain
+from uncork.train.loop import fit_any
+from uncork.train.recipe import Recipe
 
 
 @dataclass
@@ -49,15 +53,19 @@ class Bench:
         split = self.present.split("validation")
         self._fit_rows, self._judge_rows = halve(split, integer_seed(self.present.seed, "treat"))
         self._fitted_on_validation = False
+        self._train = self.present.subject.train
         self._passes: dict[tuple[str, int], PassData] = {}
 
     def price_of_training(self) -> float:
-        """Seconds of one training by the recipe: a step costs about three forward passes of its batch."""
-        subject = self.present.subject
-        if subject.recipe is None or subject.train is None:
+        """Seconds of one training. A Recipe's step costs about three forward passes; a callable is timed once."""
+        subject, recipe = self.present.subject, self.present.subject.recipe
+        if recipe is None or subject.train is None:
             return 0.0
-        steps = subject.recipe.steps(len(subject.train)) if hasattr(subject.recipe, "steps") else 0
-        return 3.0 * steps * getattr(subject.recipe, "batch_size", 0) * self.present.seconds_per_row
+        if isinstance(recipe, Recipe):
+            return 3.0 * recipe.steps(len(subject.train)) * recipe.batch_size * self.present.seconds_per_row
+        started = time.perf_counter()
+        fit_any(recipe, subject.train, integer_seed(self.present.seed, "price"))
+        return time.perf_counter() - started
 
     def price_of_judging(self) -> float:
         """Seconds of fitting on half of validation and judging three models on all of it."""
@@ -109,7 +117,7 @@ class Bench:
         return Case(
             subject=subject,
             finding=finding,
-            artifacts={**self._artifacts(finding), **self.evidence},
+            artifacts={**self._artifacts(finding), **self._evidence()},
             task=context.facts.task,
             n_classes=len(context.facts.classes),
             seed=integer_seed(context.seed, "remedy", remedy.id),
@@ -118,24 +126,35 @@ class Bench:
 
     def _artifacts(self, finding: Finding) -> dict[str, Any]:
         """What the finding's probe read, from the store, and gathered again where it is no longer there."""
-        probe = registered()[finding.id]
-        store = self.folder.store(self.about)
+        probe, store = registered()[finding.id], self.folder.store(self.about)
         plan = make_plan([probe], self.baseline, float("inf"))
-        read: dict[str, Any] = {}
-        for name, request in probe.requires.items():
-            if isinstance(request, Facts):
-                continue
+
+        def fetch(request: Request) -> Any:
             covering = plan.covering(request)
-            assert covering is not None
             stored = store.get(covering)
-            read[name] = stored or gatherers()[type(covering)].gather(covering, self.baseline)
-        return read
+            return gatherers()[type(covering)].gather(covering, self.baseline) if stored is None else stored
+
+        return bind(probe, self.baseline, fetch)
 
     def _context(self, subject: Subject) -> Context:
         """A treated subject with the splits it is judged and proven on, which no remedy can have changed."""
         here = self.present.subject
         whole = subject.replace(test=here.test, validation=here.validation)
-        return self.present.of(whole, adapt(whole, self.present.facts.task))
+        model, facts = adapt(whole, self.present.facts.task), self.present.facts
+        return self.present.of(whole, aligned(model, facts.classes) if facts.task == "classification" else model)
+
+    def _evidence(self) -> dict[str, Any]:
+        """What the user gave along, for the rows of train that are still there."""
+        given, train = dict(self.evidence), self.present.subject.train
+        if train is None or train is self._train:
+            return given
+        kept = np.isin(self._train.ids, train.ids)
+        if "drop" in given:
+            there = {str(i) for i in train.ids}
+            given["drop"] = [i for i in given["drop"] if str(i) in there]
+        if "out_of_fold" in given:
+            given["out_of_fold"] = np.asarray(given["out_of_fold"])[kept]
+        return given
 
     def _judging(self, fitted: bool) -> np.ndarray:
         if fitted or self._fitted_on_validation:
@@ -165,21 +184,15 @@ class Bench:
     ) -> tuple[Estimate | None, Estimate | None, TreatmentVerdict]:
         """A gate's remedy is judged by measuring the gate again; what it gains is what still stood in the way."""
         states = [self._gate(finding, context) for context in (before, after, control)]
-        figures = [next(iter(state.estimates.values()), None) for state in states]
-        closed = states[1].verdict != "bottleneck"
+        judged_by = states[0].against.estimate if states[0].against else ""
+        figures = [state.estimates.get(judged_by) for state in states]
+        closed = states[1].verdict == "clear"
         return _fewer(figures[0], figures[1]), _fewer(figures[2], figures[1]), "closed" if closed else "still-open"
 
     def _gate(self, finding: Finding, context: Context) -> Finding:
         probe = registered()[finding.id]
-        data: dict[str, Any] = {}
-        for name, request in probe.requires.items():
-            if isinstance(request, Facts):
-                data[name] = context.facts
-            else:
-                data[name] = gatherers()[type(request)].gather(request, context)
-        outcome = probe.measure(**data, rng=generator(context.seed, "probe", probe.id))
-        family = family_of(list(registered().values()))
-        return judge(probe, outcome, delta=self.delta, family=family, seconds=0.0)
+        outcome = run_probe(probe, context, lambda request: gatherers()[type(request)].gather(request, context))
+        return judge(probe, outcome, delta=self.delta, family=quality_family(), seconds=0.0)
 
     def _side_effects(self, remedy: Remedy, before: Context, after: Context) -> tuple[SideEffect, ...]:
         rows = self._judging(remedy.fits_on_validation)
@@ -210,8 +223,10 @@ def _predicted(remedy: Remedy, finding: Finding) -> Estimate | None:
 
 
 def _fewer(before: Estimate | None, after: Estimate | None) -> Estimate | None:
-    """Difference of two counted shares: exact, since all rows were looked at."""
+    """Difference of two counted shares: exact, since all rows were looked at. None for what was not counted."""
     if before is None or after is None or before.value is None or after.value is None:
+        return None
+    if not before.low == before.value == before.high or not after.low == after.value == after.high:
         return None
     fewer = before.value - after.value
     return Estimate(fewer, fewer, fewer, f"fewer {before.unit}", before.n, before.method)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 import uncork
+from uncork.data.split import Split
 from uncork.gather._contract import Context
 from uncork.gather.fingerprints import hash_rows
 from uncork.models.code import code_fingerprint
 from uncork.schema.artifacts import FingerprintsData, ProfileData
+from uncork.schema.metric import Metric
 from uncork.schema.subject import SPLITS
 from uncork.stats.quantiles import median
 
@@ -24,11 +26,14 @@ def identity(
 ) -> dict[str, Any]:
     """The content of subject.json."""
     subject = context.subject
-    fingerprints = {"model": context.model.fingerprint(), "metric": str(subject.metric.describe())}
+    fingerprints = {"model": context.model.fingerprint(), "metric": metric_key(subject.metric)}
     for name in SPLITS:
         split = getattr(subject, name)
         if split is not None and not (name == "test" and split is subject.validation):
             fingerprints[name] = rows_hash(getattr(prints, name), split.y, in_order=True)
+            if split.groups is not None:
+                groups = np.unique(split.groups, return_inverse=True)[1].astype(np.int64)
+                fingerprints[f"{name} groups"] = _hash(groups.tobytes()).hex()
     recipe = subject.recipe
     if recipe is not None:
         fingerprints["recipe"] = (
@@ -46,20 +51,44 @@ def identity(
     }
 
 
+def metric_key(metric: Metric) -> str:
+    """What tells one metric from another: its description, direction and, of a callable, the code."""
+    code = code_fingerprint(metric.spec) if callable(metric.spec) else ""
+    return f"{metric.describe()} higher_is_better={metric.higher_is_better} {code}".rstrip()
+
+
 def rows_hash(hashes: np.ndarray, y: np.ndarray, *, in_order: bool) -> str:
     """One hash of many rows and their labels; `in_order=False` makes it blind to their order."""
     labels = np.ascontiguousarray(y, np.float64 if y.dtype.kind == "f" else np.int64).view(np.uint64)
     table = np.column_stack([np.ascontiguousarray(hashes).view(np.uint64), labels])
     if not in_order:
         table = table[np.lexsort(table.T)]
-    return hashlib.blake2b(table.tobytes(), digest_size=16).hexdigest()
+    return _hash(table.tobytes()).hex()
 
 
 def test_rows(context: Context) -> str:
-    """What the ledger knows a test split by, whatever the order of its rows and whatever the run."""
+    """What the ledger knows a test split by, whatever the order and number type of its rows and whatever the run.
+
+    Predictions are no rows: a split of them goes by its ids and labels, or by its labels in order.
+    """
     split = context.split("test")
     assert split.y is not None
-    return rows_hash(hash_rows(split), split.y, in_order=False)
+    y = split.y.astype(np.float32) if context.facts.task == "regression" else split.y
+    if context.model.has_inputs:
+        return rows_hash(hash_rows(split, _ledger_type(split)), y, in_order=False)
+    names = [str(name) for name in split.ids] if split.has_ids else [""] * len(split)
+    hashes = np.frombuffer(b"".join(_hash(name.encode()) for name in names), np.uint8).reshape(-1, 16)
+    return rows_hash(hashes, y, in_order=not split.has_ids)
+
+
+def _ledger_type(split: Split) -> np.dtype[Any]:
+    """float32 or int64, whatever the rows came in: one type for all runs, and too short rather than too long."""
+    kind = getattr(getattr(split.take(np.arange(1)), "dtype", None), "kind", "f")
+    return np.dtype(np.int64 if kind in "biu" else np.float32)
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def environment() -> dict[str, Any]:

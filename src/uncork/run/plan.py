@@ -29,9 +29,9 @@ class Plan:
     not_run: Mapping[str, str]
     budget: float
 
-    def covering(self, request: Request) -> Request | None:
-        """The planned request whose artifact answers `request`."""
-        return next((p.request for p in self.planned if p.request.covers(request)), None)
+    def covering(self, request: Request) -> Request:
+        """The planned request whose artifact answers `request`. Raises StopIteration where none was planned."""
+        return next(p.request for p in self.planned if p.request.covers(request))
 
     def describe(self) -> dict[str, Any]:
         """The content of plan.json and of the report's `plan`."""

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from uncork.schema.contract import Probe
+from uncork.probes._contract import registered
+from uncork.schema.contract import Probe, identify
 from uncork.schema.finding import Estimate, Finding, Limit, Measurement, NotApplicable, Verdict
 from uncork.stats.multiplicity import lower_bound
 from uncork.stats.power import detectable, rows_to_settle
 
 _ORDER = {"gate": 0, "defect": 1, "investment": 2}
+_COLUMNS = {"quality": 0, "trust": 1, "cost": 2}
 _VERDICTS = {"bottleneck": 0, "undetermined": 1, "clear": 2, "not-applicable": 3, "not-run": 4, "error": 5}
 
 
-def family_of(probes: Sequence[Probe]) -> int:
+def quality_family() -> int:
     """How many questions the principal is picked from: the registered defects of the quality column, run or not."""
-    return max(1, sum(p.tier == "defect" and p.column == "quality" for p in probes))
+    return max(1, sum(p.tier == "defect" and p.column == "quality" for p in registered().values()))
 
 
 def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, family: int, seconds: float) -> Finding:
@@ -32,7 +34,7 @@ def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, f
         id=probe.id,
         tier=probe.tier,
         column=probe.column,
-        title=probe.failure_title if verdict == "bottleneck" else probe.title,
+        title=_title(probe, verdict),
         verdict=verdict,
         headroom=headroom,
         against=outcome.against,
@@ -52,19 +54,29 @@ def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, f
     )
 
 
+def _title(probe: Probe, verdict: Verdict) -> str:
+    """What was shown; where nothing was, the question."""
+    return {"clear": probe.title, "bottleneck": probe.failure_title}.get(verdict, f"{probe.failure_title}?")
+
+
 def unmeasured(probe: Probe, verdict: Verdict, reason: str, seconds: float = 0.0) -> Finding:
     """A finding without a measurement: not applicable, not run, or an error."""
     return Finding(
         id=probe.id,
         tier=probe.tier,
         column=probe.column,
-        title=probe.title,
+        title=_title(probe, verdict),
         verdict=verdict,
         reason=reason,
         preview=probe.preview,
         spoils=probe.spoils,
         seconds=seconds,
     )
+
+
+def unimportable(module: str, why: str) -> Finding:
+    """A probe of another package that could not be imported: an error of its own, not silence."""
+    return Finding(identify(module), "defect", "quality", f"The probe in {module}", "error", reason=why)
 
 
 def _verdict(outcome: Measurement, delta: float) -> Verdict:
@@ -126,7 +138,14 @@ def _within_error(first: Estimate | None, second: Estimate | None) -> bool:
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Gates, then defects, then investments; in each, what is proven first, the largest headroom first."""
-    return tuple(
-        sorted(findings, key=lambda f: (_ORDER[f.tier], _VERDICTS[f.verdict], f.column, -_value(f.headroom), f.id))
-    )
+    """Gates, then defects, then investments; in each, what is proven first.
+
+    Quality headrooms are ranked by size. Trust findings are never ranked against one another: they keep their names'
+    order.
+    """
+
+    def key(f: Finding) -> tuple[int, int, int, float, str]:
+        size = -_value(f.headroom) if f.column == "quality" and f.headroom is not None else 0.0
+        return _ORDER[f.tier], _COLUMNS[f.column], _VERDICTS[f.verdict], size, f.id
+
+    return tuple(sorted(findings, key=key))

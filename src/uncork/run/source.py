@@ -1,7 +1,8 @@
-"""Where a subject comes from: `path/to/file.py:name` or `package.module:name`."""
+"""Where a subject comes from: `path/to/file.py:name`, `package.module:name`, or tables of predictions."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -13,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from uncork.data.tables import predictions_split
+from uncork.models.predictions import Predictions
 from uncork.schema.errors import BadInput, UncorkError
 from uncork.schema.subject import Subject
 
@@ -40,8 +43,20 @@ def told(cause: BaseException) -> str:
     return message.strip().splitlines()[0] if message.strip() else "see above"
 
 
-def load_subject(spec: str) -> Subject:
-    """The Subject that `spec` names, or that the function it names returns.
+def subject_of(source: dict[str, Any], folder: str | Path) -> Subject:
+    """The subject again from what the run in `folder` remembers of it. Raises BadInput where it remembers nothing."""
+    if source["kind"] == "predictions":
+        return from_predictions(**{key: value for key, value in source.items() if key != "kind"})
+    if source["kind"] == "file":
+        return load_subject(source["spec"], source.get("arguments"))
+    raise BadInput(
+        f"{folder} was made from Python objects: treat it from Python, uncork.treat(report), or "
+        f"uncork.treat({str(folder)!r}, subject=...)"
+    )
+
+
+def load_subject(spec: str, arguments: dict[str, Any] | None = None) -> Subject:
+    """The Subject that `spec` names, or that the function it names returns when called with `arguments`.
 
     Raises BadInput where there is no such file, module or name, or what it holds is no Subject; SubjectRaised where
     the user's code fails.
@@ -56,10 +71,33 @@ def load_subject(spec: str) -> Subject:
         raise BadInput(f"{where} has no {name!r}: {there}")
     found = getattr(module, name)
     if callable(found) and not isinstance(found, Subject):
-        found = _run(spec, found, module.__file__)
+        found = _run(spec, functools.partial(found, **(arguments or {})), module.__file__)
     if not isinstance(found, Subject):
         raise BadInput(f"{spec} is of type {type(found).__name__}: let it be a Subject, or a function that returns one")
     return found if found.name else found.replace(name=name if name != "subject" else Path(where).stem)
+
+
+def from_predictions(
+    *,
+    test: str,
+    label: str,
+    validation: str | None,
+    train: str | None,
+    columns: list[str] | None,
+    id: str | None,
+    metric: str,
+) -> Subject:
+    """A subject without a model: tables of probabilities and labels, with the same columns."""
+    splits: dict[str, Any] = {}
+    classes = None
+    for name, path in (("test", test), ("validation", validation), ("train", train)):
+        if path is None:
+            continue
+        splits[name], found = predictions_split(path, label, columns=columns, id=id)
+        if classes is not None and found != classes:
+            raise BadInput(f"{path} has the classes {', '.join(found)}, but {test} has {', '.join(classes)}")
+        classes = found
+    return Subject(Predictions(), classes=classes, metric=metric, name=Path(test).stem, **splits)
 
 
 def _module(spec: str, where: str) -> ModuleType:

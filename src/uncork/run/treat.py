@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from uncork.gather._contract import gatherers
-from uncork.probes.leaked_examples import TOLERATED, copies
+from uncork.derived.copies import TOLERATED, copies
+from uncork.gather._contract import Context, gatherers
 from uncork.remedies._contract import remedies as known_remedies
+from uncork.remedies.drop_examples import given_probabilities, listed
 from uncork.run.admit import admit
 from uncork.run.bench import Bench
 from uncork.run.executor import Executor
@@ -20,11 +21,11 @@ from uncork.run.folder import RunFolder
 from uncork.run.identity import identity
 from uncork.run.progress import Progress, Silent, duration, working
 from uncork.run.save import save_treated
-from uncork.run.source import load_subject
+from uncork.run.source import subject_of
 from uncork.run.verify import Attempt, verify
 from uncork.schema.artifacts import Fingerprints, FingerprintsData
 from uncork.schema.contract import Remedy
-from uncork.schema.errors import BadInput, Unavailable
+from uncork.schema.errors import BadInput, Unavailable, UncorkError
 from uncork.schema.finding import Finding
 from uncork.schema.report import Report, Treatment
 from uncork.schema.subject import Subject
@@ -57,11 +58,14 @@ def treat(
     refuse_shared_rows(prints)
 
     # Try what is worth trying; each remedy starts from what was kept before it.
-    bench = Bench(admitted.context, folder, about, float(report.plan["delta"]), evidence or {})
-    training, judging = bench.price_of_training(), bench.price_of_judging()
+    evidence = checked(evidence or {}, admitted.context)
+    bench = Bench(admitted.context, folder, about, float(report.subject["metric"]["delta"]), evidence)
+    todo = worth_trying(report, remedies)
+    trains = any(remedy.price(subject, 1.0) > remedy.price(subject, 0.0) for remedy, _ in todo)
+    training, judging = bench.price_of_training() if trains else 0.0, bench.price_of_judging()
     treatments: list[Treatment] = []
     attempts: list[Attempt] = []
-    for remedy, finding in worth_trying(report, remedies):
+    for remedy, finding in todo:
         price = remedy.price(subject, training) + judging
         if time.perf_counter() - started + price > seconds:
             reason = f"would take about {price:.0f} s, more than is left of the budget: give a larger --budget"
@@ -72,6 +76,9 @@ def treat(
                 attempt = bench.attempt(remedy, finding)
             except Unavailable as e:
                 treatments.append(_left_out(remedy, finding, str(e)))
+                continue
+            except UncorkError as e:  # such as a training that diverged: a result, and the other remedies go on
+                treatments.append(replace(_left_out(remedy, finding, str(e)), verdict="error"))
                 continue
         treatments.append(attempt.treatment)
         if remedy.yardstick != "gate":
@@ -112,6 +119,18 @@ def refuse_shared_rows(prints: FingerprintsData) -> None:
         )
 
 
+def checked(evidence: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """What the user gave along, checked against train before anything is trained. Raises BadInput."""
+    train = context.subject.train
+    if evidence and train is None:
+        raise BadInput("evidence is about rows of train, and no train split was given")
+    if "drop" in evidence:
+        listed(evidence["drop"], train.ids)
+    if "out_of_fold" in evidence:
+        given_probabilities(evidence["out_of_fold"], len(train), len(context.facts.classes))
+    return evidence
+
+
 def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolder, Report, Subject]:
     """The run's folder, its report, and its subject: given, still in memory, or made again from its source."""
     if isinstance(given, Report):
@@ -126,18 +145,15 @@ def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolde
             f"{folder.path} was described on all of test, so nothing is left to prove a remedy on: audit again "
             "without --describe-only, into another folder with --out"
         )
-    subject, source = subject or report.live, folder.about()["source"]
-    if subject is None and source["kind"] == "file":
-        subject = load_subject(source["spec"])
-    if subject is None:
-        raise BadInput(
-            f"{folder.path} was made from Python objects: give them again, treat({str(folder.path)!r}, subject=...)"
-        )
+    subject = subject or report.live or subject_of(folder.about()["source"], folder.path)
     return folder, report, subject
 
 
 def worth_trying(report: Report, asked: Sequence[str] | None) -> list[tuple[Remedy, Finding]]:
-    """(remedy, finding) in the order of trying: gates, defects, the rest. Asked for, a remedy is tried in any case."""
+    """(remedy, finding) in the order of trying: gates, what trains, what is fitted on validation.
+
+    Asked for, a remedy is tried in any case.
+    """
     known = known_remedies()
     for id in asked or ():
         if id not in known:
@@ -150,7 +166,9 @@ def worth_trying(report: Report, asked: Sequence[str] | None) -> list[tuple[Reme
     missing = [id for id in asked or () if id not in chosen]
     if missing:
         raise BadInput(f"{missing[0]} mends no finding of this report: its probe was left out or is not applicable")
-    return [(known[id], finding) for id, finding in chosen.items()]
+    # What is fitted on validation comes last: training again would undo it.
+    pairs = [(known[id], finding) for id, finding in chosen.items()]
+    return sorted(pairs, key=lambda pair: (pair[1].tier != "gate", pair[0].fits_on_validation))
 
 
 def _open(finding: Finding) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from uncork.derived.copies import copies
 from uncork.gather._contract import Context
 from uncork.gather.forward import forward
 from uncork.gather.store import Store
-from uncork.probes.leaked_examples import copies
 from uncork.run import ledger
 from uncork.run.figures import side_effects
-from uncork.run.identity import test_rows
+from uncork.run.identity import metric_key, test_rows
 from uncork.run.progress import Progress, working
 from uncork.schema.artifacts import FingerprintsData, Pass, PassData
 from uncork.schema.finding import Estimate
@@ -96,7 +96,7 @@ def verify(
         after=score(yardstick, after),
         gain=gained,
         proven=proven,
-        sentence=_sentence(yardstick, gained, proven, opening, alpha),
+        yardstick=yardstick.name,
         side_effects=side_effects(original.facts.metric, before, after),
     )
     if not proven:
@@ -104,8 +104,9 @@ def verify(
     return verification, _attempts_on_test(attempts, outputs, alpha)
 
 
-def _attempts_on_test(attempts: Sequence[Attempt], outputs: object, alpha: float) -> tuple[Treatment, ...]:
-    assert callable(outputs)
+def _attempts_on_test(
+    attempts: Sequence[Attempt], outputs: Callable[[Context], PassData], alpha: float
+) -> tuple[Treatment, ...]:
     rows = []
     for attempt in attempts:
         before, after, control = (outputs(c) for c in (attempt.before, attempt.after, attempt.control))
@@ -133,16 +134,8 @@ def _otherwise(gained: Estimate) -> TreatmentVerdict:
 
 
 def _question(original: Context, final: Context, attempts: Sequence[Attempt]) -> str:
-    asked = [original.model.fingerprint(), final.model.fingerprint()]
+    asked = [metric_key(original.facts.metric), original.model.fingerprint(), final.model.fingerprint()]
     for attempt in attempts:
-        asked += [attempt.treatment.remedy, attempt.after.model.fingerprint(), attempt.control.model.fingerprint()]
+        asked += [attempt.treatment.remedy, metric_key(attempt.yardstick)]
+        asked += [context.model.fingerprint() for context in (attempt.before, attempt.after, attempt.control)]
     return "|".join(asked)
-
-
-def _sentence(yardstick: Metric, gained: Estimate, proven: bool, opening: int, alpha: float) -> str:
-    ordinal = {1: "first", 2: "second", 3: "third"}.get(opening, f"{opening}th")
-    test = f"{ordinal} opening of these test rows, tested at {alpha:.2g}"
-    value = float("nan") if gained.value is None else gained.value
-    if proven:
-        return f"Proven on test: {yardstick.name} is better by {value:.3g} {gained.unit} ({test})."
-    return f"Not proven on test: {yardstick.name} changed by {value:.3g} {gained.unit} ({test})."

@@ -1,7 +1,7 @@
 """How probes, remedies and gatherers announce themselves, and how they are found.
 
 Each is one file in its folder; its id is the file's name with dashes. Third parties add theirs by the entry point
-groups `uncork.probes`, `uncork.remedies` and `uncork.gatherers`, each entry naming a module.
+groups `uncork.probes`, `uncork.remedies` and `uncork.gather`, each entry naming a module.
 """
 
 from __future__ import annotations

@@ -56,18 +56,19 @@ class Treatment:
 
 @dataclass(frozen=True)
 class Verification:
-    """The one opening of test: the final model against the original. `alpha` is what this opening may spend.
+    """The one opening of test: the final model against the original, in `yardstick`.
 
-    `side_effects`: the metric and other figures on test before and after, described and not tested.
+    `alpha`: what this opening, the `opening`-th of these rows, may spend. `side_effects`: the metric and other figures
+    on test before and after, described and not tested.
     """
 
     opening: int
     alpha: float
+    yardstick: str
     before: Estimate
     after: Estimate
     gain: Estimate
     proven: bool
-    sentence: str
     side_effects: tuple[SideEffect, ...] = ()
 
 

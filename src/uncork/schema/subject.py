@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from uncork.schema.errors import BadInput
@@ -17,7 +17,6 @@ REQUIREMENTS: dict[str, float] = {
     "precision": 0.99,  # share of right answers among those a selective model gives
     "confidence": 0.95,  # probability with which a guarantee holds (1 − δ of Learn-then-Test)
     "coverage": 0.9,  # coverage asked of conformal sets
-    "answered": 0.5,  # smallest share of rows the model must answer at that precision
 }
 
 
@@ -37,7 +36,8 @@ class Subject:
     """
 
     model: Any
-    test: Any = None
+    _: KW_ONLY
+    test: Any
     validation: Any = None
     train: Any = None
     recipe: Any = None
@@ -50,34 +50,19 @@ class Subject:
     name: str | None = None
     features: str | None = None
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        test: Any,
-        validation: Any = None,
-        train: Any = None,
-        recipe: Any = None,
-        metric: Any = "error",
-        classes: Sequence[str] | None = None,
-        shifted: Any = None,
-        unlabelled: Any = None,
-        preprocess: Callable[[Any], Any] | None = None,
-        require: Mapping[str, float] | None = None,
-        name: str | None = None,
-        features: str | None = None,
-    ) -> None:
-        given = {k: v for k, v in locals().items() if k != "self"}
-        given["metric"] = metric if isinstance(metric, Metric) else Metric(metric)
-        given["classes"] = None if classes is None else tuple(str(c) for c in classes)
-        given["require"] = dict(require or {})
-        for key, value in given["require"].items():
+    def __post_init__(self) -> None:
+        settled: dict[str, Any] = {
+            "metric": self.metric if isinstance(self.metric, Metric) else Metric(self.metric),
+            "classes": None if self.classes is None else tuple(str(c) for c in self.classes),
+            "require": dict(self.require or {}),
+        }
+        for key, limit in settled["require"].items():
             if key not in REQUIREMENTS:
                 raise BadInput(f"require[{key!r}] is not known: use one of {', '.join(REQUIREMENTS)}")
-            if not 0 < float(value) < 1:
-                raise BadInput(f"require[{key!r}] is {value}: give a share between 0 and 1")
-        for key, value in given.items():
-            object.__setattr__(self, key, value)
+            if not 0 < float(limit) < 1:
+                raise BadInput(f"require[{key!r}] is {limit}: give a share between 0 and 1")
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
 
     def requirement(self, key: str) -> float:
         """The user's limit, or the documented default."""

@@ -10,7 +10,8 @@ from scipy import stats
 from uncork.schema.finding import Estimate
 
 
-def _quantile(probability: float, df: float | None) -> float:
+def t_quantile(probability: float, df: float | None) -> float:
+    """Quantile of t, or of the normal where `df` is None."""
     return float(stats.norm.ppf(probability) if df is None else stats.t.ppf(probability, df))
 
 
@@ -21,14 +22,14 @@ def lower_bound(estimate: Estimate, family: int, level: float = 0.95) -> float |
     """
     if estimate.value is None or estimate.se is None:
         return None
-    return estimate.value - _quantile(1 - (1 - level) / family, estimate.df) * estimate.se
+    return estimate.value - t_quantile(1 - (1 - level) / family, estimate.df) * estimate.se
 
 
-def p_value(estimate: Estimate, null: float = 0.0) -> float | None:
-    """One-sided p-value of the estimand being above `null`; None where the estimate has no standard error."""
+def p_value(estimate: Estimate) -> float | None:
+    """One-sided p-value of the estimand being above 0; None where the estimate has no standard error."""
     if estimate.value is None or not estimate.se:
         return None
-    t = (estimate.value - null) / estimate.se
+    t = estimate.value / estimate.se
     return float(stats.norm.sf(t) if estimate.df is None else stats.t.sf(t, estimate.df))
 
 

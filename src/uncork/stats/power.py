@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
 from uncork.schema.finding import Estimate
+from uncork.stats.multiplicity import t_quantile
 
 POWER = 0.8
 
 
 def _critical(estimate: Estimate, family: int) -> float:
-    probability = 1 - (1 - estimate.level) / family
-    z = float(stats.norm.ppf(probability) if estimate.df is None else stats.t.ppf(probability, estimate.df))
-    return z + float(stats.norm.ppf(POWER))
+    return t_quantile(1 - (1 - estimate.level) / family, estimate.df) + t_quantile(POWER, None)
 
 
 def detectable(estimate: Estimate, delta: float, family: int) -> float | None:

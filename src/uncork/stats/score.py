@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,11 +110,12 @@ def _of_two_classes(
     return Estimate(value, low, high, estimate.unit, estimate.n, method, se, df, level)
 
 
-def _custom(metric: Metric, passed: PassData, chosen: np.ndarray) -> float:
+def _custom(metric: Metric, passed: PassData) -> Callable[[np.ndarray], float]:
+    """The callable metric as a function of chosen rows; the outputs are worked out once, not for each resample."""
     outputs = passed.predicted
     if passed.task == "classification":
         outputs = softmax(passed.logits.astype(np.float32), axis=1)
-    return float(metric.spec(outputs[chosen], passed.y[chosen]))
+    return lambda chosen: float(metric.spec(outputs[chosen], passed.y[chosen]))
 
 
 def score(metric: Metric, passed: PassData) -> Estimate:
@@ -125,7 +127,7 @@ def score(metric: Metric, passed: PassData) -> Estimate:
     """
     if metric.kind == "callable":
         rng = generator(0, "score", metric.name)
-        return bootstrap(lambda chosen: _custom(metric, passed, chosen), passed.clusters, rng, unit=metric.unit)
+        return bootstrap(_custom(metric, passed), passed.clusters, rng, unit=metric.unit)
     if metric.kind in _BOUNDS and not clustered(passed.clusters, len(passed)):
         hits = int(rows(metric, passed).sum())
         return clopper_pearson(hits, len(passed)).scaled(metric.scale, metric.unit)
@@ -147,9 +149,10 @@ def gain(metric: Metric, before: PassData, after: PassData) -> Estimate:
     if len(before) != len(after) or not np.array_equal(before.y, after.y):
         raise ValueError("a paired gain needs the same rows and labels before and after")
     if metric.kind == "callable":
+        old, new = _custom(metric, before), _custom(metric, after)
 
         def difference(chosen: np.ndarray) -> float:
-            return metric.sign * (_custom(metric, before, chosen) - _custom(metric, after, chosen))
+            return metric.sign * (old(chosen) - new(chosen))
 
         return bootstrap(difference, before.clusters, generator(0, "gain", metric.name), unit=metric.unit)
     if metric.kind in _BOUNDS and not clustered(before.clusters, len(before)):

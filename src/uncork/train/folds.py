@@ -12,6 +12,7 @@ from uncork.data.carve import folds
 from uncork.data.labels import class_indices
 from uncork.data.split import Split
 from uncork.models.adapt import as_model
+from uncork.models.aligned import columns_of
 from uncork.models.base import Model
 from uncork.schema.errors import BadInput
 from uncork.schema.seeds import integer_seed
@@ -44,7 +45,7 @@ def out_of_fold(
         train = train.with_y(class_indices(train.y, n_outputs=n_classes, place="train.y"))
     fold = folds(train, k, seed, stratify=classification)
     settings = {"steps": recipe.steps(len(train))} if isinstance(recipe, Recipe) else {}
-    out = np.zeros((len(train), n_classes if classification else 1), np.float32)
+    out = np.zeros((len(train), n_classes), np.float32) if classification else np.zeros((len(train), 1))
     for number in range(k):
         held = np.flatnonzero(fold == number)
         fitted = fit_any(
@@ -58,17 +59,17 @@ def out_of_fold(
         for rows, batch in train.subset(held).batches(BATCH_ROWS):
             logits = model.outputs(batch).logits
             if classification:
-                out[np.ix_(held[rows], _columns(model, logits.shape[1], n_classes))] = softmax(logits, axis=1)
+                out[np.ix_(held[rows], _columns(model, n_classes))] = softmax(logits, axis=1)
             else:
                 out[held[rows]] = logits
     return out
 
 
-def _columns(model: Model, k: int, n_classes: int) -> np.ndarray:
+def _columns(model: Model, n_classes: int) -> np.ndarray:
     """Which class each output stands for; estimators know only the classes of the rows they were fitted on."""
-    if k == n_classes:
-        return np.arange(k)
-    names = [str(i) for i in range(n_classes)]
-    if model.classes is None or len(model.classes) != k or not set(model.classes) <= set(names):
-        raise BadInput(f"the recipe's model has {k} outputs but train.y has {n_classes} classes: give one for each")
-    return np.array([names.index(name) for name in model.classes])
+    columns = columns_of(model, [str(i) for i in range(n_classes)])
+    if columns is None:
+        raise BadInput(
+            f"the recipe's model has {model.n_outputs} outputs but train.y has {n_classes} classes: give one for each"
+        )
+    return columns
