@@ -100,6 +100,14 @@ def test_other_metrics() -> None:
     assert first_line(nothing) == "The model's auc on test is undetermined (3 test rows). test has one class."
 
 
+def test_a_gate_that_treatment_closed_is_said_to_be() -> None:
+    base = gates_report()
+    (gate,) = base.gates_open
+    closed = Treatment("deduplicate", gate.id, "checked", "validation", "closed", kept=True)
+    lines = words.opening(dataclasses.replace(base, treatments=(closed,)))
+    assert lines[1].endswith("In the treated model deduplicate has closed it.")
+
+
 def test_a_remedy_is_called_proven_only_where_test_confirmed_it() -> None:
     base = trust_report()
     finding = next(f for f in base.findings if f.verdict == "bottleneck" and f.column == "trust")

@@ -125,7 +125,7 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
 
 
 def _if_calibrated(null: Float[np.ndarray, " draws"], n: int) -> Estimate:
-    low, high = (float(null[25]), float(null[974])) if null[974] > null[25] else (None, None)
+    low, high = np.quantile(null, (0.025, 0.975)).tolist() if null[-1] > null[0] else (None, None)
     return Estimate(float(np.median(null)), low, high, "ECE", n, "simulated calibrated model")
 
 

@@ -176,7 +176,11 @@ def _circumstances(report: Report) -> list[str]:
 
 
 def _gates(report: Report) -> list[str]:
-    lines = [f"Open gate: {_sentence(g.title)} {shadow(g)}" for g in report.gates_open]
+    lines = []
+    for gate in report.gates_open:
+        closed = [t.remedy for t in report.treatments if t.finding == gate.id and t.verdict == "closed"]
+        after = f" In the treated model {closed[0]} has closed it." if closed else ""
+        lines.append(f"Open gate: {_sentence(gate.title)} {shadow(gate)}{after}")
     unsettled = [f for f in report.findings if f.tier == "gate" and f.verdict not in ("bottleneck", "clear")]
     if unsettled:
         named = ", ".join(f"{f.id} ({verdict_of(f)})" for f in unsettled)

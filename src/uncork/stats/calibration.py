@@ -52,7 +52,7 @@ def calibrated_null(
     confidence: Float[np.ndarray, " n"],
     which: Int[np.ndarray, " n"],
     rng: np.random.Generator,
-    draws: int = 1000,
+    draws: int = 500,
 ) -> Float[np.ndarray, " draws"]:
     """Sorted plain ECEs that a perfectly calibrated model with these confidences would show on so many rows.
 
