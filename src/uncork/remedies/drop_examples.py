@@ -22,7 +22,8 @@ checked: the retrained model decides differently; judged on validation, proven o
 When it fails
 -------------
 Where the model fits badly most flags are its own mistakes, and hard but right rows are lost: so the control. Rows of
-rare classes are flagged too easily. Wrong labels in validation hide part of the gain.
+rare classes are flagged too easily. Wrong labels in validation hide part of the gain. Remedy and control are trained
+once each, from one seed: what is judged are these two models, and another seed would differ by more than rows do.
 
 References
 ----------
