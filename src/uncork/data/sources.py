@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import mmap
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -18,17 +19,17 @@ Kind = Literal["array", "text", "frame", "dataset"]
 ACCEPTED = "a numpy array, torch tensor, memory map, map-style Dataset, list of str, or DataFrame"
 
 
-class Source:
+class Source(ABC):
     """Rows that can be taken by position."""
 
     kind: ClassVar[Kind] = "array"
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def take(self, rows: np.ndarray) -> Any:
         """The rows at these positions, as a fresh batch."""
-        raise NotImplementedError
 
     def labels(self) -> np.ndarray | None:
         """Labels (n,) that come with the rows themselves."""
