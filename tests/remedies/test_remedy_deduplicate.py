@@ -25,7 +25,7 @@ COPIES = np.r_[3, 40:60, 499]
 
 def prints_of(subject: Subject) -> FingerprintsData:
     def no_fan(function: Any, jobs: Any) -> list[Any]:
-        raise NotImplementedError
+        raise AssertionError("fingerprints are gathered in this process")
 
     context: Context = admit(subject, describe_only=False, seed=0, fan=no_fan).context
     return gather.gather(Fingerprints(), context)
