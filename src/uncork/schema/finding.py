@@ -24,6 +24,8 @@ class Estimate:
     `value` is None where only bounds are known. `n`: number of resampling units, named in `method`.
     `se`, `df`: standard error and degrees of freedom (None = normal), from which rank corrects for
     multiplicity; absent where the interval is exact or only a bound.
+    `seeds`: how many training seeds stand behind it (None: one model, as it is); `se_seeds`: the part of `se` that
+    only more seeds would shrink, se² = rows' part² + se_seeds².
     """
 
     value: float | None
@@ -35,9 +37,11 @@ class Estimate:
     se: float | None = None
     df: float | None = None
     level: float = 0.95
+    seeds: int | None = None
+    se_seeds: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high", "se", "df"):
+        for name in ("value", "low", "high", "se", "df", "se_seeds"):
             object.__setattr__(self, name, _finite(getattr(self, name)))
 
     @property
@@ -60,8 +64,8 @@ class Estimate:
 
         ends = (times(self.low), times(self.high))
         low, high = ends if factor >= 0 else (ends[1], ends[0])
-        se = None if self.se is None else self.se * abs(factor)
-        return Estimate(times(self.value), low, high, unit, self.n, self.method, se, self.df, self.level)
+        se, se_seeds = (None if s is None else s * abs(factor) for s in (self.se, self.se_seeds))
+        return replace(self, value=times(self.value), low=low, high=high, unit=unit, se=se, se_seeds=se_seeds)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class Finding:
     against: Limit | None = None
     detectable: float | None = None
     rows_to_settle: int | None = None
+    seeds_to_settle: int | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)
     details: tuple[Detail, ...] = ()
     remedies: tuple[str, ...] = ()
