@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from uncork import BadInput, Subject
-from uncork.planted import subjects as module
+from uncork import BadInput, Recipe, Subject
 from uncork.planted.nets import SmallCNN
-from uncork.planted.subjects import FAULTS, planted
+from uncork.planted.subjects import planted
 
 HEALTHY_ERROR = 0.12
 _RETRAINED = (None, "wrong-labels", "leaked-examples", "lr-times-30")
@@ -125,9 +124,9 @@ def test_deterministic_and_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.manual_seed(seed)
         return SmallCNN(8, 10)
 
-    monkeypatch.setattr(module.Recipe, "fit", untrained)
+    monkeypatch.setattr(Recipe, "fit", untrained)
     state = torch.get_rng_state()
-    for fault in (None, *FAULTS):
+    for fault in (None, "wrong-labels", "leaked-examples"):
         one, again, other = (planted(fault, data="digits", seed=s) for s in (3, 3, 4))
         assert same_data(one, again, "train", "validation", "test")
         assert not same_data(one, other, "train")

@@ -12,7 +12,7 @@ from uncork.cli.shared import Budget, Out, Quiet, Seed, progress, show
 def demo(
     plant: Annotated[
         str | None,
-        typer.Option(help="A fault to plant: wrong-labels, leaked-examples, miscalibration, lr-times-30, narrow-net."),
+        typer.Option(help="A fault to plant, such as wrong-labels or lr-times-30; any other word lists them all."),
     ] = None,
     budget: Budget = "10m",
     out: Out = None,
