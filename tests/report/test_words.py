@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from uncork.report import words
-from uncork.schema.finding import Finding
+import pytest
+
+from uncork.report import html, words
+from uncork.schema.finding import Estimate, Finding
 from uncork.schema.report import Headline, Report, Treatment
 
 from .handmade import (
@@ -57,9 +59,37 @@ def test_a_set_is_listed_and_never_summed() -> None:
     text = words.principal(report)
     assert text == (
         "These bottlenecks can't be told apart: More steps would help, 12 (6 to 18) errors per 1,000; "
-        "Wrong training labels hold the model back, 21 (9 to 33) errors per 1,000. They overlap: don't add them up."
+        "Wrong training labels hold the model back, 21 (9 to 33) errors per 1,000. "
+        "Mend them in this order: they overlap, so don't add them up."
     )
     assert "33 (" not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "seeds", "last"),
+    [
+        (4123, None, "about 4,100 rows would settle it"),
+        (4123, 7, "about 4,100 rows or 7 seeds would settle it"),
+        (None, 112, "about 110 seeds would settle it"),
+        (None, None, "neither more rows nor more seeds alone would settle it"),
+    ],
+)
+def test_what_would_settle_it(rows: int | None, seeds: int | None, last: str) -> None:
+    room = Estimate(6.0, -3.0, 15.0, "errors per 1,000", 400, "t", 4.5, 20, seeds=5, se_seeds=3.0)
+    found = Finding("a", "defect", "quality", "A", "undetermined", headroom=room, detectable=18.2)
+    first = "a headroom under 18.2 would likely have gone unproven"
+    found = dataclasses.replace(found, rows_to_settle=rows, seeds_to_settle=seeds)
+    assert words.settle(found) == [first, last]
+    assert f"{last}." in html.render(dataclasses.replace(quality_report(), findings=(found,), principal=()))
+
+
+def test_what_would_settle_one_model_is_not_seeds() -> None:
+    """A figure with no seeds behind it promises nothing of them; one that has none of it says the least."""
+    room = Estimate(6.0, -3.0, 15.0, "errors per 1,000", 400, "t", 4.5, 20)
+    found = Finding("a", "defect", "quality", "A", "undetermined", headroom=room, detectable=18.2)
+    assert words.settle(found) == ["a headroom under 18.2 would likely have gone unproven"]
+    trust = Finding("a", "defect", "trust", "A", "undetermined")
+    assert words.settle(trust) == ["more rows would narrow the interval"]
 
 
 def test_treated_says_what_was_kept_and_proven() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from stats_helpers import accept
 
 from uncork.schema.finding import Estimate
 from uncork.stats.means import mean
-from uncork.stats.multiplicity import alpha_of_opening, holm, lower_bound, p_value
+from uncork.stats.multiplicity import alpha_of_opening, holm, lower_bound, p_value, t_quantile
 
 
 def estimate(value: float | None = 3.0, se: float | None = 1.0, df: float | None = 10) -> Estimate:
@@ -20,7 +21,7 @@ def estimate(value: float | None = 3.0, se: float | None = 1.0, df: float | None
 @pytest.mark.parametrize("family", [1, 3, 20])
 def test_lower_bound_by_formula(family: int) -> None:
     assert lower_bound(estimate(), family) == pytest.approx(3 - stats.t.ppf(1 - 0.05 / family, 10))
-    normal = lower_bound(estimate(se=2.0, df=None), family, level=0.9)
+    normal = lower_bound(replace(estimate(se=2.0, df=None), level=0.9), family)
     assert normal == pytest.approx(3 - 2 * stats.norm.ppf(1 - 0.1 / family))
 
 
@@ -78,3 +79,8 @@ def test_openings_spend_alpha_in_all() -> None:
     assert spent == pytest.approx(0.05 - 0.05 * 6 / math.pi**2 / k, rel=1e-6)  # the tail of Σ 1/k² is about 1/k
     assert alpha_of_opening(1) == pytest.approx(0.0304, abs=1e-4)
     assert alpha_of_opening(2, 0.1) == pytest.approx(0.1 * 6 / (math.pi**2 * 4))
+
+
+def test_quantiles_are_of_t_or_normal() -> None:
+    assert t_quantile(0.975, None) == pytest.approx(1.959964, abs=1e-6)
+    assert t_quantile(0.975, 5) == pytest.approx(2.570582, abs=1e-6)

@@ -52,8 +52,12 @@ def settle(finding: Finding) -> list[str]:
         return ["only bounds are known: trying a remedy would tell"]
     if finding.detectable is not None:
         parts.append(f"a headroom under {number(finding.detectable)} would likely have gone unproven")
-    if finding.rows_to_settle is not None:
-        parts.append(f"about {number(float(f'{finding.rows_to_settle:.2g}'))} rows would settle it")
+    needed = [(finding.rows_to_settle, "rows"), (finding.seeds_to_settle, "seeds")]
+    counts = [f"{number(float(f'{n:.2g}'))} {of}" for n, of in needed if n is not None]
+    if counts:
+        parts.append(f"about {' or '.join(counts)} would settle it")
+    elif parts and finding.headroom is not None and finding.headroom.seeds and finding.headroom.se_seeds:
+        parts.append("neither more rows nor more seeds alone would settle it")
     return parts or ["more rows would narrow the interval"]
 
 
@@ -85,7 +89,8 @@ def principal(report: Report) -> str:
         return f"The principal bottleneck: {_sentence(leads[0].title)} {_mending(leads[0], report.headline)}"
     if leads:
         each = "; ".join(f"{f.title.rstrip('.')}, {quantity(f.headroom)}" for f in leads)
-        return f"These bottlenecks can't be told apart: {each}. They overlap: don't add them up."
+        advice = "Mend them in this order: they overlap, so don't add them up."
+        return f"These bottlenecks can't be told apart: {each}. {advice}"
     measured = [f for f in report.findings if f.tier == "defect" and f.column == "quality"]
     measured = [f for f in measured if f.verdict not in NOT_MEASURED]
     if not measured:

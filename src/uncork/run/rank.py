@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy import stats
-
 from uncork.probes._contract import registered
 from uncork.schema.contract import Probe, identify
 from uncork.schema.finding import Estimate, Finding, Limit, Measurement, NotApplicable, Verdict
+from uncork.stats.means import difference
 from uncork.stats.multiplicity import lower_bound
-from uncork.stats.power import detectable, rows_to_settle
+from uncork.stats.power import detectable, rows_to_settle, seeds_to_settle
+
+#: Defects of quality in the order to mend them: an earlier one imitates or falsifies a later one. A shortcut or a shift
+#: makes labels look wrong; wrong labels look like overfitting; a recipe that underfits loses to any rival family and
+#: falsifies the learning curve. Leaks come before all, as a gate.
+CAUSAL_ORDER = (
+    "shortcut-features",
+    "domain-shift",
+    "wrong-labels",
+    "missing-capacity",
+    "undertraining",
+    "mistuned-training",
+    "overfitting",
+    "wrong-family",
+)
 
 _ORDER = {"gate": 0, "defect": 1, "investment": 2}
 _COLUMNS = {"quality": 0, "trust": 1, "cost": 2}
@@ -29,7 +42,8 @@ def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, f
         return unmeasured(probe, "not-applicable", outcome.reason, seconds)
     verdict = _verdict(outcome, delta)
     headroom = outcome.headroom
-    in_metric = headroom is not None and probe.column == "quality"
+    in_metric = headroom if probe.column == "quality" else None
+    open_ = in_metric if verdict == "undetermined" else None
     return Finding(
         id=probe.id,
         tier=probe.tier,
@@ -38,12 +52,9 @@ def judge(probe: Probe, outcome: Measurement | NotApplicable, *, delta: float, f
         verdict=verdict,
         headroom=headroom,
         against=outcome.against,
-        detectable=detectable(headroom, delta, family) if in_metric and headroom is not None else None,
-        rows_to_settle=(
-            rows_to_settle(headroom, delta, family)
-            if in_metric and headroom is not None and verdict == "undetermined"
-            else None
-        ),
+        detectable=detectable(in_metric, delta, family) if in_metric else None,
+        rows_to_settle=rows_to_settle(open_, delta, family) if open_ else None,
+        seeds_to_settle=seeds_to_settle(open_, delta, family) if open_ else None,
         estimates=outcome.estimates,
         details=outcome.details,
         remedies=probe.remedies,
@@ -106,11 +117,12 @@ def _met(certain: bool) -> Verdict:
 def principal(findings: Sequence[Finding], *, delta: float, family: int) -> tuple[str, ...]:
     """Ids of the defects to mend first: the largest proven headroom, and those that can't be told apart from it.
 
-    Proven: the lower bound, corrected for the family (Bonferroni-t), exceeds δ. Can't be told apart: the difference
-    of the two headrooms is within its 95 % interval, taken as independent, which errs towards naming more.
+    Proven: its own interval and the lower bound corrected for the family (Bonferroni-t) both exceed δ. Can't be told
+    apart: the 95 % interval of the difference of the two headrooms (Welch-t) reaches 0; they are taken as independent,
+    which errs towards naming more where the same rows carry both. In CAUSAL_ORDER; others after them, by size.
     """
-    proven = [
-        f
+    proven = {
+        f.id: f.headroom
         for f in findings
         if f.tier == "defect"
         and f.column == "quality"
@@ -118,23 +130,23 @@ def principal(findings: Sequence[Finding], *, delta: float, family: int) -> tupl
         and f.headroom is not None
         and (bound := lower_bound(f.headroom, family)) is not None
         and bound > delta
-    ]
+    }
     if not proven:
         return ()
-    first = max(proven, key=lambda f: _value(f.headroom))
-    alike = [f for f in proven if f is first or _within_error(first.headroom, f.headroom)]
-    return tuple(f.id for f in alike)
+    by_size = sorted(proven, key=lambda id: -_value(proven[id]))
+    first = proven[by_size[0]]
+    alike = [id for id in by_size if id == by_size[0] or not _larger(first, proven[id])]
+    return tuple(sorted(alike, key=lambda id: CAUSAL_ORDER.index(id) if id in CAUSAL_ORDER else len(CAUSAL_ORDER)))
 
 
-def _value(headroom: Estimate | None) -> float:
-    return headroom.value if headroom is not None and headroom.value is not None else -math.inf
+def _larger(first: Estimate, second: Estimate) -> bool:
+    """Whether the first is surely the larger."""
+    low = difference(first, second, unit=first.unit).low
+    return low is not None and low > 0
 
 
-def _within_error(first: Estimate | None, second: Estimate | None) -> bool:
-    assert first is not None
-    assert second is not None
-    se = math.hypot(first.se or 0.0, second.se or 0.0)
-    return _value(first) - _value(second) <= float(stats.norm.ppf(0.975)) * se
+def _value(headroom: Estimate) -> float:
+    return -math.inf if headroom.value is None else headroom.value
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:

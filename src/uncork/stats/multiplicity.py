@@ -15,14 +15,16 @@ def t_quantile(probability: float, df: float | None) -> float:
     return float(stats.norm.ppf(probability) if df is None else stats.t.ppf(probability, df))
 
 
-def lower_bound(estimate: Estimate, family: int, level: float = 0.95) -> float | None:
-    """One-sided lower bound of `estimate` that holds for all of a family of `family` questions together.
+def lower_bound(estimate: Estimate, family: int) -> float | None:
+    """One-sided lower bound of `estimate` that holds, at its level, for all of a family of `family` questions together.
 
-    t (or normal) with Bonferroni. Without a standard error nothing can be corrected: None.
+    t (or normal) with Bonferroni. Where few seeds carry the error, `df` fits the two-sided interval (`crossed`) and is
+    too kind further out. Simulated error at m = 10, in α/m: 3 seeds with 60 % of the variance .7, with 90 % 1.4;
+    5 seeds .6 and .9. Without a standard error nothing can be corrected: None.
     """
     if estimate.value is None or estimate.se is None:
         return None
-    return estimate.value - t_quantile(1 - (1 - level) / family, estimate.df) * estimate.se
+    return estimate.value - t_quantile(1 - (1 - estimate.level) / family, estimate.df) * estimate.se
 
 
 def p_value(estimate: Estimate) -> float | None:
