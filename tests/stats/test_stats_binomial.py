@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from stats_helpers import accept
 
-from uncork.stats.binomial import bonett_price, clopper_pearson, korn_graubard, wilson
+from uncork.stats.binomial import bonett_price, clopper_pearson, korn_graubard, satterthwaite, wilson
 from uncork.stats.means import mean
 
 CASES = [(k, n) for n in (1, 2, 7, 30, 400) for k in sorted({0, 1, n // 3, n - 1, n})]
@@ -91,28 +91,48 @@ def test_wilson_covers_on_average_over_shares() -> None:
 
 def test_korn_graubard_by_formula_and_for_rows() -> None:
     """G groups that agree within are G rows (up to the s.e.'s n − 1); and by the formula, worked here apart."""
-    hit = np.arange(40) < 6
-    copied = np.repeat(hit, 25).astype(float)
-    found = korn_graubard(mean(copied, clusters=np.repeat(np.arange(40), 25), unit="share"), 1000)
-    exact = clopper_pearson(6, 40)
+    hit = np.arange(40) < 16
+    copied, clusters = np.repeat(hit, 25), np.repeat(np.arange(40), 25)
+    found = korn_graubard(copied, clusters, unit="share")
+    exact = clopper_pearson(16, 40)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
+    plain = mean(copied, clusters=clusters, unit="share")
+    assert (found.value, found.se, found.df, found.n) == (plain.value, plain.se, plain.df, plain.n)
     rows = 39 * (stats.t.ppf(0.975, 999) / stats.t.ppf(0.975, 39)) ** 2
-    assert found.low == pytest.approx(stats.beta.ppf(0.025, 0.15 * rows, 0.85 * rows + 1))
-    assert found.high == pytest.approx(stats.beta.ppf(0.975, 0.15 * rows + 1, 0.85 * rows))
-    unknown = mean(np.zeros(9), clusters=np.arange(9) // 3, unit="share")
-    assert korn_graubard(unknown, 9) is unknown
+    assert found.low == pytest.approx(stats.beta.ppf(0.025, 0.4 * rows, 0.6 * rows + 1))
+    assert found.high == pytest.approx(stats.beta.ppf(0.975, 0.4 * rows + 1, 0.6 * rows))
+    nowhere, groups = np.zeros(9, bool), np.arange(9) // 3
+    assert korn_graubard(nowhere, groups) == mean(nowhere, clusters=groups, unit="share", bounds=(0, 1))
 
 
-def test_korn_graubard_covers_rare_errors_in_groups() -> None:
-    """100 groups of 10, beta-binomial, 2 % wrong: wanted ≥ .93 where t holds .90. 1,000 draws, chance 1e-4."""
-    rng = np.random.default_rng(0)
-    clusters = np.repeat(np.arange(100), 10)
+def test_satterthwaite_by_hand_and_for_normal_residuals() -> None:
+    """By hand; of normal residuals the squares' variance is 2 σ⁴, so that df is their number (50,000: s.d. 1.5 %)."""
+    square = np.array([1, 1, 36, 2.25])
+    by_hand = 2 * 4 * square.mean() ** 2 / square.var(ddof=1)
+    assert 1 < by_hand < 3
+    assert satterthwaite(np.sqrt(square) * [1, -1, -1, 1]) == pytest.approx(by_hand)
+    assert satterthwaite(np.random.default_rng(0).normal(size=50_000)) == pytest.approx(50_000, rel=0.07)
+    assert satterthwaite(np.r_[np.zeros(500), 5.0]) == pytest.approx(2, rel=0.01)
+    assert satterthwaite(np.ones(7)) == 6
+
+
+@pytest.mark.parametrize(
+    ("groups", "each", "share", "correlation"),
+    [(100, 10, 0.02, 0.17), (100, 10, 0.005, 0.17), (30, 10, 0.02, 0.3), (10, 10, 0.1, 0.5), (10, 50, 0.1, 0.17)],
+)
+def test_korn_graubard_covers_rare_errors_in_groups(groups: int, each: int, share: float, correlation: float) -> None:
+    """Beta-binomial, 5 to 50 hits in all: ≥ .95 where t holds .81 to .90. 600 draws, chance 1e-4.
+
+    Draws without a hit have no s.e.; they are bounded as `mean` does, and count.
+    """
+    rng = np.random.default_rng(groups)
+    clusters = np.repeat(np.arange(groups), each)
+    size = 1 / correlation - 1
     held = plain = 0
-    for _ in range(1000):
-        wrong = (rng.random(1000) < rng.beta(0.1, 4.9, 100)[clusters]).astype(float)
-        t = mean(wrong, clusters=clusters, unit="share", bounds=(0, 1))
-        found = korn_graubard(t, 1000)
-        held += found.low <= 0.02 <= found.high
-        plain += t.low <= 0.02 <= t.high
-    assert accept(held, 1000, 0.93)
-    assert not accept(plain, 1000, 0.95)
+    for _ in range(600):
+        wrong = rng.random(groups * each) < rng.beta(share * size, (1 - share) * size, groups)[clusters]
+        found, t = korn_graubard(wrong, clusters), mean(wrong, clusters=clusters, unit="share")
+        held += found.low <= share <= found.high
+        plain += t.determined and t.low <= share <= t.high
+    assert accept(held, 600, 0.95)
+    assert not accept(plain, 600, 0.95)

@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import log_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import log_loss, mean_absolute_error, root_mean_squared_error
 from stats_helpers import accept, binary_pass, decided_pass
 
 from uncork.schema.artifacts import PassData
-from uncork.schema.errors import BadInput
 from uncork.schema.metric import Metric
 from uncork.stats import score as module
 from uncork.stats.binomial import bonett_price, clopper_pearson
@@ -22,21 +21,6 @@ def three_classes(n: int = 400, seed: int = 0, clusters: np.ndarray | None = Non
     rng = np.random.default_rng(seed)
     y = rng.integers(3, size=n)
     return PassData.of_logits(2 * np.eye(3)[y] + rng.normal(size=(n, 3)), y, clusters=clusters)
-
-
-def delong_by_loops(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """(AUC of a, s.e. of it, s.e. of AUC(a) − AUC(b)) from all n² placements (DeLong et al. 1988)."""
-    placements = []
-    for s in (a, b):
-        beats = [[float(p > q) + 0.5 * float(p == q) for q in s[y == 0]] for p in s[y == 1]]
-        placements.append((np.mean(beats, axis=1), np.mean(beats, axis=0)))
-    v10, v01 = (np.array([placements[0][i], placements[1][i]]) for i in (0, 1))
-    covariance = np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
-    return (
-        float(v10[0].mean()),
-        float(np.sqrt(covariance[0, 0])),
-        float(np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])),
-    )
 
 
 def test_error_and_accuracy_are_exact_shares_per_1000() -> None:
@@ -80,50 +64,6 @@ def test_rmse_of_a_perfect_model_is_undetermined() -> None:
     found = score(Metric("rmse"), PassData.of_values(y, y))
     assert found.value == 0
     assert not found.determined
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize(("n1", "n0"), [(60, 90), (12, 200)])
-def test_auc_equals_sklearn_and_delong_by_loops(ties: bool, n1: int, n0: int) -> None:
-    rng = np.random.default_rng(n1)
-    y = rng.permutation(np.r_[np.ones(n1, int), np.zeros(n0, int)])
-    a, b = y + rng.normal(size=len(y)), 0.5 * y + rng.normal(size=len(y))
-    if ties:
-        a, b = np.round(a), np.round(b)
-    first, second = binary_pass(a, y), binary_pass(b, y)
-    value, se, se_of_difference = delong_by_loops(a, b, y)
-    found = score(Metric("auc"), first)
-    assert found.value == pytest.approx(roc_auc_score(y, a))
-    assert (found.value, found.se) == pytest.approx((value, se))
-    assert 0 < found.low < found.value < found.high < 1
-    gained = gain(Metric("auc"), second, first)
-    assert gained.value == pytest.approx(roc_auc_score(y, a) - roc_auc_score(y, b))
-    assert gained.se == pytest.approx(se_of_difference)
-    assert gained.low < gained.value < gained.high
-
-
-def test_auc_undetermined_or_refused() -> None:
-    y = np.r_[np.ones(9, int), np.zeros(200, int)]
-    few = score(Metric("auc"), binary_pass(np.random.default_rng(0).normal(size=209), y))
-    assert few.value is not None
-    assert not few.determined
-    perfect = np.repeat([0, 1], 50)
-    assert score(Metric("auc"), binary_pass(10.0 * perfect, perfect)).value == 1
-    assert not score(Metric("auc"), binary_pass(10.0 * perfect, perfect)).determined
-    with pytest.raises(BadInput, match="both classes"):
-        score(Metric("auc"), binary_pass(np.zeros(5), np.zeros(5, int)))
-    with pytest.raises(BadInput, match="two classes"):
-        score(Metric("auc"), three_classes())
-
-
-@pytest.mark.parametrize(("n1", "n0", "shift"), [(20, 400, 1.0), (60, 60, 0.0), (60, 200, 1.5)])
-def test_auc_covers(n1: int, n0: int, shift: float) -> None:
-    """Binormal scores, AUC = Φ(shift/√2), 400 draws; wanted ≥ .94 (logit t is approximate). Chance 1e-4."""
-    rng = np.random.default_rng(2)
-    truth = stats.norm.cdf(shift / np.sqrt(2))
-    y = np.r_[np.ones(n1, int), np.zeros(n0, int)]
-    found = [score(Metric("auc"), binary_pass(rng.normal(size=n1 + n0) + shift * y, y)) for _ in range(400)]
-    assert accept(sum(e.low <= truth <= e.high for e in found), 400, 0.94)
 
 
 def test_callables_are_bootstrapped() -> None:

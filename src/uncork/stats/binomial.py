@@ -1,12 +1,18 @@
-"""Intervals for a share of independent rows."""
+"""Intervals for a share of rows."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy import stats
 
 from uncork.schema.finding import Estimate
+from uncork.stats.means import mean
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 
 def clopper_pearson(successes: int, n: int, *, unit: str = "share", level: float = 0.95) -> Estimate:
@@ -23,25 +29,49 @@ def clopper_pearson(successes: int, n: int, *, unit: str = "share", level: float
     return Estimate(successes / n, low, high, unit, n, "Clopper–Pearson over rows", level=level)
 
 
-def korn_graubard(clustered: Estimate, n: int) -> Estimate:
-    """A share of rows that come in groups, from its mean and s.e. over groups.
+def korn_graubard(
+    hit: Bool[np.ndarray, " n"], clusters: Int[np.ndarray, " n"], *, unit: str = "share", level: float = 0.95
+) -> Estimate:
+    """Share of hits in the population, of rows that come in groups.
 
-    Clopper–Pearson on the effective number of rows share·(1 − share)/se², cut at n and shrunk by (t over rows / t over
-    groups)². Near 0 or 1 it holds where a t interval does not: 2 % in 100 groups of 10, .95 against .90 simulated; with
-    5 or so errors in all still .92. Unit: one group, independent.
-    Source: Korn & Graubard, Survey Methodology 24, 1998.
+    Clopper–Pearson on the effective number of rows share·(1 − share)/se², cut at n and shrunk by (t over rows / t)²
+    with the degrees of freedom of `satterthwaite`: where few groups hold all hits, se itself is hardly known. Near 0 or
+    1 it holds where a t interval does not. Simulated coverage at 95 % of 14 designs with 5 to 50 expected hits in 10 to
+    300 groups, correlation 0 to .5: .952 to .998, on groups − 1 degrees of freedom .89 to .99, of t .81 to .93.
+    Unit: one group, independent. Source: Korn & Graubard, Survey Methodology 24, 1998; degrees of freedom: Valliant &
+    Rust, J. Official Statistics 26, 2010.
     """
-    share, se, df, level = clustered.value, clustered.se, clustered.df, clustered.level
-    if share is None or not se or not df or n < 2:
+    clustered = mean(hit, clusters=clusters, unit=unit, bounds=(0.0, 1.0), level=level)
+    share, se, df, n = clustered.value, clustered.se, clustered.df, len(hit)
+    if share is None or not se or not df:
         return clustered
+    _, which = np.unique(clusters, return_inverse=True)
+    few = satterthwaite(np.bincount(which, weights=hit - share))
+    low, high = effective_ends(share, min(n, share * (1 - share) / se**2), n - 1, few, level)
+    method = "Clopper–Pearson over groups of rows (Korn–Graubard)"
+    return Estimate(share, low, high, unit, clustered.n, method, se, df, level)
+
+
+def satterthwaite(residuals: Float[np.ndarray, " units"]) -> float:
+    """Degrees of freedom of a variance made of so many independent units' residuals: 2 · variance² / its own variance.
+
+    The latter from the spread of their squares; between 1 and units − 1. Source: Satterthwaite, Biometrics Bulletin 2,
+    1946.
+    """
+    square, units = np.square(residuals), len(residuals)
+    spread = float(square.var(ddof=1))
+    df = 2 * units * float(square.mean()) ** 2 / spread if spread > 0 else units - 1
+    return min(max(df, 1.0), units - 1.0)
+
+
+def effective_ends(share: float, rows: float, df_rows: float, df: float, level: float) -> tuple[float, float]:
+    """Clopper–Pearson's ends for `share` of an effective number of rows, shrunk by (t over df_rows / t over df)²."""
     tail = (1 - level) / 2
-    shrink = float(stats.t.ppf(1 - tail, n - 1) / stats.t.ppf(1 - tail, df)) ** 2
-    rows = min(n, share * (1 - share) / se**2) * shrink
+    rows *= float(stats.t.ppf(1 - tail, df_rows) / stats.t.ppf(1 - tail, df)) ** 2
     hits = share * rows
     low = float(stats.beta.ppf(tail, hits, rows - hits + 1)) if hits > 0 else 0.0
     high = float(stats.beta.ppf(1 - tail, hits + 1, rows - hits)) if hits < rows else 1.0
-    method = "Clopper–Pearson over groups of rows (Korn–Graubard)"
-    return Estimate(share, low, high, clustered.unit, clustered.n, method, se, df, level)
+    return low, high
 
 
 def wilson(successes: int, n: int, *, unit: str = "share", level: float = 0.95) -> Estimate:
