@@ -1,0 +1,89 @@
+"""Trust: calibration errors, guaranteed precision, prediction sets."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+from scipy import stats
+
+from coverage_cases import Case, Draw, held
+from uncork.stats.calibration import calibration_error, equal_mass_bins
+from uncork.stats.conformal import conformal_quantile, least_ambiguous_sets
+from uncork.stats.selective import answered_share, learn_then_test
+
+
+def constant_gap(low: float, high: float, gap: float, rng: np.random.Generator, n: int) -> Draw:
+    """Confidence uniform, right less often by `gap` at every confidence: the truth is |gap| in any bins."""
+    confidence = rng.uniform(low, high, n)
+    correct = rng.random(n) < confidence - gap
+    return held(calibration_error(confidence, correct, equal_mass_bins(confidence)), abs(gap))
+
+
+def sloping(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence uniform on (.5, 1); right with .98 at 1 and .68 at .5."""
+    confidence = rng.uniform(0.5, 1, n)
+    return confidence, rng.random(n) < 0.98 - 0.6 * (1 - confidence)
+
+
+def kept(precision: float, rng: np.random.Generator, n: int) -> Draw:
+    """Precision above t is .98 − .3 (1 − t)."""
+    confidence, correct = sloping(rng, n)
+    t = learn_then_test(confidence, correct, precision=precision).threshold
+    return t is None or 0.98 - 0.3 * (1 - max(t, 0.5)) >= precision, np.nan
+
+
+def kept_at_the_edge(precision: float, rng: np.random.Generator, n: int) -> Draw:
+    """Every threshold just misses what is asked, so that each certificate breaks the guarantee."""
+    found = learn_then_test(rng.random(n), rng.random(n) < precision - 1e-9, precision=precision)
+    return found.threshold is None, np.nan
+
+
+def answered(rng: np.random.Generator, n: int) -> Draw:
+    certificate = learn_then_test(*sloping(rng, n), precision=0.9)
+    estimate = answered_share(certificate)
+    return None if certificate.threshold is None else held(estimate, min(1.0, 2 * (1 - certificate.threshold)))
+
+
+def set_holds_a_fresh_row(rng: np.random.Generator, n: int) -> Draw:
+    """Five classes, overconfident probabilities."""
+    y = rng.integers(5, size=n + 1)
+    logits = 4 * (np.eye(5)[y] + rng.normal(size=(n + 1, 5)))
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+    return bool(least_ambiguous_sets(p[:n], y[:n], p[n:], 0.9)[0, y[n]]), np.nan
+
+
+def beta_law(rng: np.random.Generator, n: int) -> Draw:
+    """The coverage of a calibrated set, of uniform scores the quantile itself, stands above its law's 5 % quantile."""
+    rank = math.ceil((n + 1) * 0.9)
+    return conformal_quantile(rng.random(n), 0.9) >= stats.beta.ppf(0.05, rank, n + 1 - rank), np.nan
+
+
+CASES = (
+    Case("calibration.calibration_error", "calibrated", partial(constant_gap, 0.5, 1, 0), promise="about", draws=5_000),
+    Case(
+        "calibration.calibration_error",
+        "over by .03",
+        partial(constant_gap, 0.5, 1, 0.03),
+        promise="about",
+        draws=5_000,
+    ),
+    Case(
+        "calibration.calibration_error", "over by .1", partial(constant_gap, 0.5, 1, 0.1), promise="about", draws=5_000
+    ),
+    Case(
+        "calibration.calibration_error",
+        "sure, .3 % wrong instead of .03 %",
+        partial(constant_gap, 0.9996, 0.9998, 0.0027),
+        promise="about",
+        draws=5_000,
+    ),
+    Case("selective.learn_then_test", "precision .9 kept, error rising", partial(kept, 0.9)),
+    Case("selective.learn_then_test", "precision .95 kept, error rising", partial(kept, 0.95)),
+    Case("selective.learn_then_test", "precision .9 kept, just missed everywhere", partial(kept_at_the_edge, 0.9)),
+    Case("selective.answered_share (DKW)", "precision .9", answered),
+    Case("conformal.least_ambiguous_sets", "hold a fresh row's class", set_holds_a_fresh_row, level=0.9),
+    Case("conformal.conformal_quantile", "above the 5 % quantile of its Beta law", beta_law),
+)

@@ -1,0 +1,101 @@
+"""Means, medians, bootstrapped figures, families of questions and power."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from coverage_cases import Case, Draw, held
+from uncork.schema.finding import Estimate
+from uncork.stats.bootstrap import bootstrap
+from uncork.stats.means import difference, mean
+from uncork.stats.multiplicity import lower_bound
+from uncork.stats.power import detectable
+from uncork.stats.quantiles import median
+from uncork.stats.simultaneous import together
+
+FAMILY = 8
+
+
+def normal_rows(rng: np.random.Generator, n: int) -> Draw:
+    return held(mean(rng.normal(size=n), unit="x"), 0)
+
+
+def exponential_rows(rng: np.random.Generator, n: int) -> Draw:
+    return held(mean(rng.exponential(size=n), unit="x"), 1)
+
+
+def lognormal_rows(rng: np.random.Generator, n: int) -> Draw:
+    return held(mean(rng.lognormal(size=n), unit="x"), np.exp(0.5))
+
+
+def grouped_rows(rng: np.random.Generator, n: int) -> Draw:
+    """Correlation .5 in groups of 5."""
+    groups = np.arange(n) // 5
+    return held(mean(rng.normal(size=n // 5)[groups] + rng.normal(size=n), clusters=groups, unit="x"), 0)
+
+
+def two_samples(rng: np.random.Generator, n: int) -> Draw:
+    few, many = rng.normal(0, 3, n // 5), rng.normal(1, 1, n)
+    return held(difference(mean(many, unit="x"), mean(few, unit="x"), unit="x"), 1)
+
+
+def middle(rng: np.random.Generator, n: int) -> Draw:
+    return held(median(rng.lognormal(size=n), unit="x"), 1)
+
+
+def f1(rng: np.random.Generator, n: int, each: int = 1) -> Draw:
+    """F1 = 2 TP / (2 TP + FP + FN) at 20 % true positives, 10 % false ones, 8 % missed; in groups, of equal rows."""
+    kind = np.repeat(rng.choice(4, n // each, p=[0.2, 0.1, 0.08, 0.62]), each)
+    top, bottom = np.array([2.0, 0, 0, 0])[kind], np.array([2.0, 1, 1, 0])[kind]
+
+    def figure(chosen: np.ndarray) -> float:
+        return top[chosen].sum() / bottom[chosen].sum()
+
+    return held(bootstrap(figure, np.arange(n) // each, rng, unit="F1"), 0.4 / 0.58)
+
+
+def family(rng: np.random.Generator, n: int) -> Draw:
+    found = [mean(values, unit="x") for values in rng.normal(size=(FAMILY, n))]
+    bounds = [lower_bound(e, FAMILY) for e in found]
+    return max(bounds) <= 0, float(np.mean([e.value - b for e, b in zip(found, bounds, strict=True)]))
+
+
+def correlated(rng: np.random.Generator, n: int) -> Draw:
+    """Five means of the same rows, correlation .5."""
+    values = rng.normal(size=n) + rng.normal(size=(5, n))
+    each = [held(e, 0) for e in together([mean(v, unit="x") for v in values])]
+    return all(covered for covered, _ in each), float(np.mean([half for _, half in each]))
+
+
+def proven(rng: np.random.Generator, n: int) -> Draw:
+    """Whether a headroom of the size called detectable at the true standard error is proven above δ = 1."""
+    known = Estimate(0.0, None, None, "x", n, "t", 2 / np.sqrt(n), n - 1)
+    found = mean(rng.normal(detectable(known, 1.0, FAMILY), 2, n), unit="x")
+    return lower_bound(found, FAMILY) > 1.0, np.nan
+
+
+CASES = (
+    Case("means.mean (t)", "normal rows", normal_rows),
+    Case("means.mean (t)", "exponential rows (skewness 2)", exponential_rows, promise="about"),
+    Case(
+        "means.mean (t)",
+        "log-normal rows (skewness 6)",
+        lognormal_rows,
+        promise="about",
+        short={100: 0.92},
+        why="A few rows decide: t reaches too little beyond the side of the long tail.",
+    ),
+    Case("means.mean (t over groups)", "groups of 5, correlation .5", grouped_rows),
+    Case("means.difference (Welch)", "n rows, and n / 5 of 3 times the s.d.", two_samples, promise="about"),
+    Case("quantiles.median", "log-normal rows", middle),
+    Case("bootstrap (BCa, percentile at 10,000)", "F1 over rows", f1, promise="about", draws=1_000),
+    Case(
+        "bootstrap (BCa, percentile at 10,000)", "F1 over groups of 5", partial(f1, each=5), promise="about", draws=500
+    ),
+    Case("bootstrap (normal)", "F1 over rows", f1, sizes=(30_000,), promise="about", draws=1_000, table="Many rows"),
+    Case("multiplicity.lower_bound", f"{FAMILY} normal means, all at once", family, draws=4_000),
+    Case("simultaneous.together", "5 means of the same rows, all at once", correlated, draws=4_000),
+    Case("power.detectable", "proven in 80 %", proven, level=0.8, promise="about"),
+)
