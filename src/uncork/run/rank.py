@@ -13,12 +13,13 @@ from uncork.stats.multiplicity import lower_bound
 from uncork.stats.power import detectable, rows_to_settle, seeds_to_settle
 
 #: Defects of quality in the order to mend them: an earlier one imitates or falsifies a later one. A shortcut or a shift
-#: makes labels look wrong; wrong labels look like overfitting; a recipe that underfits loses to any rival family and
-#: falsifies the learning curve. Leaks come before all, as a gate.
+#: makes labels look wrong; wrong labels look like overfitting; rare classes like a net too small; a recipe that
+#: underfits loses to any rival family and falsifies the learning curve. Leaks come before all, as a gate.
 CAUSAL_ORDER = (
     "shortcut-features",
     "domain-shift",
     "wrong-labels",
+    "rare-classes",
     "missing-capacity",
     "undertraining",
     "mistuned-training",

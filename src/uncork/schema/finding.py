@@ -24,8 +24,8 @@ class Estimate:
     `value` is None where only bounds are known. `n`: number of resampling units, named in `method`.
     `se`, `df`: standard error and degrees of freedom (None = normal), from which rank corrects for
     multiplicity; absent where the interval is exact or only a bound.
-    `seeds`: how many training seeds stand behind it (None: one model, as it is); `se_seeds`: the part of `se` that
-    only more seeds would shrink, se² = rows' part² + se_seeds².
+    `seeds`: how many training seeds stand behind it (None or 1: one model, as it is). `se_seeds`: the part of `se` that
+    more rows don't shrink, se² = rows' part² + se_seeds²: more seeds do, or where `seeds` is None only more train rows.
     """
 
     value: float | None

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from uncork.schema.finding import Estimate
-from uncork.stats.means import mean
+from uncork.stats.means import mean, satterthwaite
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -49,19 +49,7 @@ def korn_graubard(
     few = satterthwaite(np.bincount(which, weights=hit - share))
     low, high = effective_ends(share, min(n, share * (1 - share) / se**2), n - 1, few, level)
     method = "Clopper–Pearson over groups of rows (Korn–Graubard)"
-    return Estimate(share, low, high, unit, clustered.n, method, se, df, level)
-
-
-def satterthwaite(residuals: Float[np.ndarray, " units"]) -> float:
-    """Degrees of freedom of a variance made of so many independent units' residuals: 2 · variance² / its own variance.
-
-    The latter from the spread of their squares; between 1 and units − 1. Source: Satterthwaite, Biometrics Bulletin 2,
-    1946.
-    """
-    square, units = np.square(residuals), len(residuals)
-    spread = float(square.var(ddof=1))
-    df = 2 * units * float(square.mean()) ** 2 / spread if spread > 0 else units - 1
-    return min(max(df, 1.0), units - 1.0)
+    return Estimate(share, low, high, unit, clustered.n, method, se, few, level)
 
 
 def effective_ends(share: float, rows: float, df_rows: float, df: float, level: float) -> tuple[float, float]:
