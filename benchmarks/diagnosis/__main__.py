@@ -1,14 +1,15 @@
 """Scores auditors on subjects with known faults: python -m benchmarks.diagnosis
 
-    --quick                 the severest fault of each kind on the cheaper sets: at most 15 minutes on two cores
+    --quick                 a few severe faults of quality on the cheaper open sets: at most 15 minutes on two cores
     --half open             only the sets that thresholds may be set on; the frozen ones wait
     --auditors uncork,random
     --auditor my.module:name   one more auditor: (subject, seed) -> [(finding, headroom, low, high), …]
     --subjects my.module:list  cases made elsewhere: a list of objects with the members of `cases.Case`
-    --score                 only score what is there, and write docs/diagnosis.md and .svg
+    --score                 only score what is there
 
 Results go to OUT/CASE/NAME.json (default runs/diagnosis) and are not made again: stopped, it goes on from there. Delete
-the files of what has changed.
+the files of what has changed. The whole benchmark writes docs/diagnosis.md and .svg, a part of it a page of its own in
+OUT, unless --docs says where. The data sets are looked for where sets.py says.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     named = asked.auditors.split(",") if asked.auditors else list(AUDITORS)
     if unknown := set(named) - set(AUDITORS):
         raise SystemExit(f"there is no auditor {', '.join(sorted(unknown))}: choose from {', '.join(AUDITORS)}")
+    for spec in asked.auditor:
+        if not callable(resolve(spec)):
+            raise SystemExit(f"{spec} can't be called: an auditor is a function (subject, seed) -> answers")
     jobs = [] if asked.score else [(case, missing(asked, case, named)) for case in cases]
     jobs = [job for job in jobs if job[1]]
     # In a random order a run that is stopped has seen a fair sample of all.
@@ -50,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = Parallel(n_jobs=asked.jobs, return_as="generator_unordered", batch_size=1)(work)
     for done, line in enumerate(lines, start=1):
         print(f"{done}/{len(jobs)} after {(time.perf_counter() - started) / 60:.1f} min: {line}", flush=True)
-    page.write(scores.load(asked.out, [case.key for case in cases]), asked.docs)
-    print((asked.docs / "diagnosis.md").read_text())
+    docs = asked.docs or (asked.out if asked.quick or asked.subjects or asked.half != "all" else ROOT / "docs")
+    page.write(scores.load(asked.out, [case.key for case in cases]), docs, designed=len(cases))
+    print((docs / "diagnosis.md").read_text())
 
 
 def missing(asked: argparse.Namespace, case: Any, named: Sequence[str]) -> list[str]:
@@ -69,7 +74,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--subjects", metavar="MODULE:LIST")
     parser.add_argument("--score", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "diagnosis")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    parser.add_argument("--docs", type=Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     return parser.parse_args(arguments)
 
@@ -80,10 +85,13 @@ def chosen(asked: argparse.Namespace) -> list[Any]:
     from benchmarks.diagnosis.sets import FOLDER
 
     if asked.subjects:
-        cases = list(resolve(asked.subjects))
+        cases = resolve(asked.subjects)
+        members = ("key", "group", "column", "frozen", "subject", "truth")
+        if not isinstance(cases, list | tuple) or any(not hasattr(c, m) for c in cases for m in members):
+            raise SystemExit(f"{asked.subjects} is no list of cases: each has {', '.join(members)}")
     else:
         if not FOLDER.is_dir():
-            raise SystemExit(f"the data sets are not in {FOLDER}: sets.py says which files it reads")
+            raise SystemExit(f"there is no {FOLDER}: set UNCORK_SHARED to the folder that holds data/ (see sets.py)")
         cases = quick() if asked.quick else design()
     cases = [case for case in cases if asked.half in ("all", "frozen" if case.frozen else "open")]
     if not cases:
@@ -105,20 +113,23 @@ def place(out: Path, case: Any, name: str) -> Path:
 
 
 def run(case: Any, names: Sequence[str], out: Path) -> str:
-    """A case's truth and the auditors' answers, each into its file. An error is a result."""
+    """A case's truth and the auditors' answers, each into its file. A case that can't be made is said, and left."""
     import torch
 
     torch.set_num_threads(1)
     said = []
-    subject = case.subject() if set(names) != {"truth"} else None
-    for name in names:
-        started = time.perf_counter()
-        if name == "truth":
-            content = {**case.truth().as_json(), "key": case.key, "group": case.group, "frozen": case.frozen}
-        else:
-            content = answered(name, subject)
-        write(place(out, case, name), content)
-        said.append(f"{name} {time.perf_counter() - started:.1f} s{' FAILED' if content.get('error') else ''}")
+    try:
+        subject = case.subject() if set(names) != {"truth"} else None
+        for name in names:
+            started = time.perf_counter()
+            if name == "truth":
+                content = {**case.truth().as_json(), "key": case.key, "group": case.group, "frozen": case.frozen}
+            else:
+                content = answered(name, subject)
+            write(place(out, case, name), content)
+            said.append(f"{name} {time.perf_counter() - started:.1f} s{' FAILED' if content.get('error') else ''}")
+    except Exception as error:
+        said.append(f"FAILED, and is left out: {type(error).__name__}: {error}")
     return f"{case.key}: {', '.join(said)}"
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.diagnosis.cases import metric_of
 from benchmarks.diagnosis.picture import picture
 from benchmarks.diagnosis.scores import (
+    FAULTY,
+    RIGHT,
     Half,
     Record,
     Score,
@@ -14,7 +17,6 @@ from benchmarks.diagnosis.scores import (
     class_of,
     compare,
     detection,
-    gain_of,
     of_half,
     reachable,
     right,
@@ -34,15 +36,17 @@ Written by `python -m benchmarks.diagnosis`; the text between the tables is by h
 `benchmarks/diagnosis/page.py`.
 
 Small nets are trained on {sets} small data sets, each with a fault that is known because it was put there, or with
-none. An auditor sees the subject as a user would give it, and names what holds it back. What each repair is *really*
-worth is measured apart, on test with its true labels: the repair is made, the net is trained again over several
-seeds, and compared with the faulty one row by row. Nobody is scored by the name of the plant: an answer is right if
-its repair brings at least 80 % of what undoing the plant brings. A plant that costs more than 2 δ (and surely more
-than δ) makes a case faulty, one that costs less than δ leaves it healthy, and between them neither is counted. δ is
-10 errors per 1,000, and .02 standard deviations of RMSE in regression.
+none: {cases} cases of {designed} that were designed. An auditor sees the subject as a user would give it, and names
+what holds it back. What each repair is *really* worth is measured apart, on test with its true labels: the repair is
+made, the net is trained again over several seeds (one, where that is surely futile), and compared with the faulty one
+row by row. An answer is right if it names the plant, or if its repair brings at least {right:.0%} of what undoing the
+plant brings. A plant that costs more than {faulty:g} δ (and surely more than δ) makes a case faulty; one that costs
+less than δ (and surely less than {faulty:g} δ) leaves it healthy; the others, {indifferent} here, are counted as
+neither. δ is {delta:g} errors per 1,000, and {delta_rmse:g} standard deviations of RMSE in regression.
 
 Thresholds, uncork's and its rivals', were set on the open half of the data sets. The frozen half was not looked at
-before. Every interval is over groups of cases (data set × fault), at 95 %.
+before. Intervals of shares are at 95 %, over groups of cases (data set × fault) or over data sets, whichever is wider;
+nearly all groups hold a single case.
 
 ![top-1 and false alarms of each auditor, on the open and on the frozen half](diagnosis.svg)
 
@@ -56,7 +60,8 @@ own. Regret: what the best repair that was tried gains beyond the named one, in 
 best of several measured gains is somewhat too high, for all alike. Kept: the share of promised headrooms whose
 interval, widened by the realised gain's own error, holds what was realised; width: the median of these intervals, in
 δ. Slope: of realised on promised gain, with the error of the promise taken out; 1 is perfect. Time: median wall
-time of a case, with as many cases side by side as the machine has cores.
+time of a case, with as many cases side by side as the machine has cores. Errors: audits that failed, which count as
+abstaining.
 
 {scores}
 
@@ -88,9 +93,9 @@ overconfident, or its loader slow, without a plant.
 
 ## What the faults really cost
 
-Gain from undoing faults of quality and gates, on test, over seeds, ± half its 95 % interval: errors per 1,000, in
-regression RMSE in thousandths of a standard deviation of the target. · marks cases that count as healthy, ~ those that
-count as neither. Sets in italics are frozen.
+Gain from undoing faults of quality and gates, on test, over rows and seeds, ± half its 95 % interval: errors per
+1,000, in regression RMSE in thousandths of a standard deviation of the target. · marks cases that count as healthy,
+~ those that count as neither. Sets in italics are frozen.
 
 {oracle}
 
@@ -105,8 +110,11 @@ whoever knows how to tune them better can score their own (`python -m benchmarks
 """
 
 
-def write(records: Mapping[str, Sequence[Record]], folder: Path) -> None:
-    """Writes diagnosis.md and diagnosis.svg into `folder`, from the records of each auditor (`scores.load`)."""
+def write(records: Mapping[str, Sequence[Record]], folder: Path, *, designed: int) -> None:
+    """Writes diagnosis.md and diagnosis.svg into `folder`, from the records of each auditor (`scores.load`).
+
+    `designed`: how many cases there should be.
+    """
     records = {name: records[name] for name in sorted(records, key=lambda name: (name != OURS, name))}
     scores = {(name, half): score(name, of, half) for name, of in records.items() for half in HALVES}
     # Each case once, whoever answered it.
@@ -114,6 +122,13 @@ def write(records: Mapping[str, Sequence[Record]], folder: Path) -> None:
     ours = records.get(OURS, [])
     text = PAGE.format(
         sets=len({place(r)[0] for r in cases}),
+        cases=len(cases),
+        designed=designed,
+        right=RIGHT,
+        faulty=FAULTY,
+        indifferent=sum(class_of(r.truth) == "indifferent" for r in cases),
+        delta=metric_of(2).delta,
+        delta_rmse=metric_of(0).delta,
         comparison="  \n".join(_comparison(records, half) for half in HALVES),
         scores=_scores(scores.values()),
         reachable=_reachable(cases),
@@ -248,7 +263,7 @@ def _oracle(cases: Sequence[Record]) -> str:
 def cell(record: Record) -> str:
     """`41 ± 12` with the mark of the case's class; in regression in thousandths, so that figures are of like size."""
     truth = record.truth
-    found = truth["oracle"] if len(truth["findings"]) != 1 else gain_of(truth, truth["findings"][0])
+    found = truth["oracle"]
     if found is None or found["value"] is None:
         return "undetermined"
     scale = 1000.0 if truth["metric"] == "rmse" else 1.0

@@ -1,8 +1,9 @@
 """What an auditor's answers are worth against the truth: pure functions of what the runner wrote.
 
-Right is what helps: any finding whose remedy brings at least RIGHT of what undoing the plant brings. Only the first
-three answers of the quality column count there; gates, trust and cost are scored by `detection` alone. Every share
-has its interval over groups of cases (data set × fault), which resemble each other, never over single cases.
+Right is the planted finding, and whatever else helps: any finding whose remedy brings at least RIGHT of what undoing
+the plant brings. Only the first three answers of the quality column count there; gates, trust and cost are scored by
+`detection` alone. Cases of one group (data set × fault) resemble each other, and so may those of one data set: a share
+has the wider of the two intervals.
 """
 
 from __future__ import annotations
@@ -90,29 +91,29 @@ def of_half(records: Iterable[Record], half: Half) -> list[Record]:
 
 
 def class_of(truth: Mapping[str, Any]) -> Class:
-    """Faulty: undoing the plant gains more than 2 δ, and surely more than δ. Healthy: no plant, or it costs under δ."""
+    """Faulty: undoing the plant gains more than 2 δ, and surely more than δ. Healthy: no plant, or it costs less than
+    δ, and surely less than 2 δ. What lies between, or can't be told, is indifferent."""
     if truth["column"] not in ("quality", "healthy"):
         return "other"
     if not truth["findings"]:
         return "healthy"
     oracle, delta = truth["oracle"] or {}, truth["delta"]
-    value, low = oracle.get("value"), oracle.get("low")
-    if value is None:
+    value, low, high = (oracle.get(name) for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
         return "indifferent"
-    if value < HEALTHY * delta:
+    if value < HEALTHY * delta and high < FAULTY * delta:
         return "healthy"
-    return "faulty" if value > FAULTY * delta and low is not None and low > delta else "indifferent"
+    return "faulty" if value > FAULTY * delta and low > HEALTHY * delta else "indifferent"
 
 
 def gain_of(truth: Mapping[str, Any], finding: str) -> Mapping[str, Any] | None:
     """What the remedy of a finding really gains, an Estimate as a dict; None where it wasn't tried.
 
-    Of the only plant it is the oracle's gain; of one of two, what mending that one alone gains.
+    A plant without a remedy of its own in the menu (a shift, a shortcut) gains what undoing it does.
     """
-    if tuple(truth["findings"]) == (finding,) and truth["oracle"] is not None:
-        found: Mapping[str, Any] | None = truth["oracle"]
-    else:
-        found = truth["gains"].get(finding)
+    found: Mapping[str, Any] | None = truth["gains"].get(finding)
+    if found is None and tuple(truth["findings"]) == (finding,):
+        found = truth["oracle"]
     return None if found is None or found["value"] is None else found
 
 
@@ -123,8 +124,12 @@ def value_of(truth: Mapping[str, Any], answer: Answer | None) -> float:
 
 
 def right(truth: Mapping[str, Any], answer: Answer | None) -> bool:
-    """Whether an answer to a faulty case recovers enough of the oracle's gain. Abstaining doesn't."""
-    if answer is None or gain_of(truth, answer.finding) is None:
+    """Whether an answer to a faulty case names the only plant, or recovers enough of the oracle's gain."""
+    if answer is None:
+        return False
+    if tuple(truth["findings"]) == (answer.finding,):
+        return True
+    if gain_of(truth, answer.finding) is None:
         return False
     enough = RIGHT * float(truth["oracle"]["value"])
     return value_of(truth, answer) >= enough - 1e-9 * abs(enough)
@@ -291,10 +296,16 @@ def best_baseline(records: Mapping[str, Iterable[Record]], half: Half, *, ours: 
 
 
 def _share(hits: Sequence[bool], groups: Sequence[str]) -> Estimate:
-    codes = _groups(groups)
+    """Over groups, or over data sets (the part before the slash) where that is wider."""
+    sets = [group.split("/")[0] for group in groups]
+    over = [_over(np.array(hits, bool), _groups(codes)) for codes in (groups, sets)]
+    return max(over, key=lambda e: math.inf if e.low is None or e.high is None else e.high - e.low)
+
+
+def _over(hits: np.ndarray, codes: np.ndarray) -> Estimate:
     if not clustered(codes, len(hits)):
-        return clopper_pearson(sum(hits), len(hits))
-    return korn_graubard(np.array(hits, bool), codes)
+        return clopper_pearson(int(hits.sum()), len(hits))
+    return korn_graubard(hits, codes)
 
 
 def _groups(groups: Iterable[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from uncork.planted.data import DataSet, digits, mnist_5k
 
 #: Where the files are that come with no dependency; its README says whose they are.
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
+FOLDER = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data"
 FROZEN = frozenset((Path(__file__).parent / "frozen.txt").read_text().split())
 Loaded = tuple[np.ndarray, np.ndarray]
 WORDS = 1024
@@ -130,7 +131,7 @@ _ALL = (
         "clinc30",
         load=partial(text, "text_clinc150", "text", "label", thirty_intents),
         classes=30,
-        **{**_TEXT, "epochs": 20},
+        **{**_TEXT, "epochs": 20, "validation": 1000, "spare": 800},
     ),
     DataSet("amazon", load=partial(text, "text_amazon4", "text", "label"), classes=2, **_TEXT),
 )

@@ -2,7 +2,7 @@
 
 The auditors see none of this. Remedies with a choice (which learning rate) choose on validation with a seed of its
 own; all are then trained with the seeds of the faulty models and compared with them, row by row, on test with its true
-labels. A remedy whose first seed gains less than a quarter of δ is not trained with more: it is no right answer.
+labels. A remedy whose first seed lies surely under a quarter of δ, given how seeds vary, is not trained with more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -27,23 +26,13 @@ from uncork.schema.artifacts import PassData
 from uncork.schema.errors import UncorkError
 from uncork.schema.finding import Estimate
 from uncork.schema.seeds import generator
-from uncork.stats.crossed import gain_over_seeds, gains, moderate, seed_variance
+from uncork.stats.crossed import SeedVariance, gain_over_seeds, gains, moderate, seed_variance
 from uncork.stats.score import gain, score
 
-SEEDS = 3
+#: Training seeds of the faulty models and of the repaired ones; of each remedy.
+ORACLE_SEEDS, SEEDS = 5, 3
 CHOOSING = 99
 FAMILIES = ("linear", "knn", "gbdt")
-#: Findings whose remedies are tried in every case.
-MENU = (
-    "wrong-labels",
-    "mistuned-training",
-    "undertraining",
-    "overfitting",
-    "missing-capacity",
-    "wrong-family",
-    "rare-classes",
-    "scarce-data",
-)
 
 
 def training_seed(case_seed: int, k: int) -> int:
@@ -68,35 +57,42 @@ def rebalanced(ground: Ground) -> Ground | None:
     rows = np.concatenate(
         [np.arange(len(y))] + [rng.choice(np.flatnonzero(y == k), size.max() - n) for k, n in enumerate(size) if n]
     )
-    return ground.replace(train=(x[rows], y[rows]), train_truth=ground.train_truth[rows])
+    return ground.trained_on(x[rows], y[rows], ground.train_truth[rows])
 
 
 def remedies(planted: Planted) -> dict[str, list[Ground]]:
     """For each finding the grounds to choose from in which its remedy was applied."""
-    ground, healthy = planted.faulty, planted.repaired
-    recipe, sound = ground.recipe, healthy.recipe
-    x, y = ground.train
-    with_spare = (np.concatenate([x, ground.spare[0]]), np.concatenate([y, ground.spare[1]]))
+    ground, recipe, sound = planted.faulty, planted.faulty.recipe, planted.repaired.recipe
+    (x, y), (more_x, more_y) = ground.train, ground.spare
 
     def of(**changes: Any) -> Ground:
         return ground.replace(recipe=recipe.replace(**changes))
 
+    whole = np.concatenate([x, more_x]), np.concatenate([y, more_y]), np.concatenate([ground.train_truth, more_y])
     found = {
         "mistuned-training": [of(lr=lr) for f in (1 / 8, 1, 8) if (lr := f * sound.lr) != recipe.lr],
-        "undertraining": [of(epochs=max(4 * recipe.epochs, sound.epochs))],
+        "undertraining": [of(epochs=4 * recipe.epochs)],
         "overfitting": [
             of(weight_decay=30 * sound.weight_decay),
             of(epochs=max(1, recipe.epochs // 3)),
             of(build=partial(recipe.build, dropout=0.5)),
         ],
         "missing-capacity": [of(build=partial(recipe.build, width=2.0))],
-        "scarce-data": [ground.replace(train=with_spare)],
+        "scarce-data": [ground.trained_on(*whole)],
     }
+    if recipe.steps(len(y)) < sound.steps(len(planted.repaired.train[1])) / 4:
+        found["undertraining"] = [of(epochs=sound.epochs)]
     if (ground.train_truth != y).any():
         found["wrong-labels"] = [ground.replace(train=(x, ground.train_truth))]
     if ground.data.classes and (balanced := rebalanced(ground)) is not None:
         found["rare-classes"] = [balanced]
     return found
+
+
+def alike(one: Ground, other: Ground) -> bool:
+    """Whether the same models come of both."""
+    same_rows = all(np.array_equal(a, b) for a, b in zip(one.train, other.train, strict=True))
+    return same_rows and one.recipe == other.recipe and one.finish is other.finish
 
 
 class Bench:
@@ -105,12 +101,16 @@ class Bench:
     def __init__(self, planted: Planted, seed: int) -> None:
         self.planted, self.seed = planted, seed
         self.metric = metric_of(planted.faulty.data.classes)
-        self.before = list(self.models(planted.faulty))
+        self.delta = self.metric.delta or 0.0
+        self.before = self.models(planted.faulty, ORACLE_SEEDS)
+        self.oracle: list[PassData] = []
 
-    def models(self, ground: Ground) -> Iterator[PassData]:
-        """Outputs on test of one model after the other, each with a seed of its own."""
-        for k in range(SEEDS):
-            yield outputs(ground, ground.fit(training_seed(self.seed, k)), "test")
+    def model(self, ground: Ground, k: int) -> PassData:
+        """Outputs on test of the model that the k-th training seed gives."""
+        return outputs(ground, ground.fit(training_seed(self.seed, k)), "test")
+
+    def models(self, ground: Ground, seeds: int) -> list[PassData]:
+        return [self.model(ground, k) for k in range(seeds)]
 
     def chosen(self, options: list[Ground]) -> Ground:
         """The best on validation, with a seed of its own; one that diverges is the worst."""
@@ -137,11 +137,16 @@ class Bench:
         badness = [score(self.metric, of(found[:cut], ground.validation[1])).value or 0.0 for found in fitted]
         return of(fitted[int(np.argmin(badness))][cut:], ground.test_truth)
 
-    def promising(self, models: Iterator[PassData]) -> list[PassData]:
-        """Outputs under each seed; under the first alone where that gains next to nothing."""
-        first = next(models)
-        found = gain(self.metric, self.before[0], first).value or 0.0
-        return [first] if found < (self.metric.delta or 0.0) / 4 else [first, *models]
+    def remedied(self, options: list[Ground]) -> list[PassData]:
+        """Outputs under each seed of the option chosen; under the first alone where that is surely futile."""
+        ground = self.chosen(options)
+        if self.oracle and alike(ground, self.planted.repaired):
+            return self.oracle
+        first = self.model(ground, 0)
+        noise = math.sqrt(2) * float(np.std([score(self.metric, b).value or 0.0 for b in self.before], ddof=1))
+        if (gain(self.metric, self.before[0], first).value or 0.0) + 2 * noise < self.delta / 4:
+            return [first]
+        return [first, *(self.model(ground, k) for k in range(1, SEEDS))]
 
 
 def measure(planted: Planted, *, findings: tuple[str, ...], column: str, seed: int) -> Truth:
@@ -150,42 +155,45 @@ def measure(planted: Planted, *, findings: tuple[str, ...], column: str, seed: i
     bench = Bench(planted, seed)
     after: dict[str, list[PassData]] = {}
     if findings:
-        after["oracle"] = list(bench.models(planted.repaired))
+        after["oracle"] = bench.oracle = bench.models(planted.repaired, ORACLE_SEEDS)
     if column in ("quality", "healthy"):
         for finding, options in remedies(planted).items():
             try:
-                after[finding] = bench.promising(bench.models(bench.chosen(options)))
+                after[finding] = bench.remedied(options)
             except UncorkError:  # diverged: no remedy
                 continue
-        after["wrong-family"] = [bench.rival()] * SEEDS
-    estimates = {k: dataclasses.asdict(e) for k, e in together(bench.metric, bench.before, after).items()}
-    oracle = estimates.pop("oracle", None)
-    if oracle is not None and len(findings) == 1:
-        estimates[findings[0]] = oracle
+        after["wrong-family"] = [bench.rival()]
+    estimates = {k: dataclasses.asdict(e) for k, e in gains_of(bench.metric, bench.before, after).items()}
     return Truth(
         column=column,
         findings=findings,
         metric=bench.metric.name,
         unit=bench.metric.unit,
-        delta=bench.metric.delta or 0.0,
+        delta=bench.delta,
         before=dataclasses.asdict(score(bench.metric, bench.before[0])),
-        oracle=oracle,
+        oracle=estimates.pop("oracle", None),
         gains=estimates,
         seconds=time.perf_counter() - started,
     )
 
 
-def together(metric: Metric, before: list[PassData], after: dict[str, list[PassData]]) -> dict[str, Estimate]:
-    """Each remedy's gain over rows and seeds; its variance over seeds is moderated by that of the other remedies."""
+def gains_of(metric: Metric, before: list[PassData], after: dict[str, list[PassData]]) -> dict[str, Estimate]:
+    """What each remedy gains, over rows and training seeds.
 
-    spread = {}
-    for finding, models in after.items():
-        own = seed_variance(gains(metric, before[: len(models)], models))
-        if own is not None:
-            spread[finding] = own
-    found = {}
-    for finding, models in after.items():
-        others = [own for other, own in spread.items() if other != finding]
-        prior = moderate([own.variance for own in others], [own.df for own in others])
-        found[finding] = gain_over_seeds(metric, before[: len(models)], models, prior=prior)
-    return found
+    Remedies are compared with the same faulty models, so that one's seed variance tells little new of another's: only
+    where a remedy was given up after one seed is the others' taken for it, with one remedy's degrees of freedom.
+    A rival family has no training seed of its own, and is compared with every faulty model.
+    """
+    spread = [
+        own
+        for models in after.values()
+        if len(models) > 1 and (own := seed_variance(gains(metric, before[: len(models)], models))) is not None
+    ]
+    pooled = moderate([own.variance for own in spread], [own.df for own in spread])
+    prior = None if pooled is None else SeedVariance(pooled.variance, min(own.df for own in spread))
+    return {
+        finding: gain_over_seeds(metric, before, models)
+        if finding == "wrong-family"
+        else gain_over_seeds(metric, before[: len(models)], models, prior=prior if len(models) == 1 else None)
+        for finding, models in after.items()
+    }

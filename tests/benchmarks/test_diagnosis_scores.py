@@ -67,6 +67,8 @@ def record(told: dict[str, Any], *answers: Answer | str, key: str = "a", group: 
         (truth(None), "healthy"),
         (truth(9.9), "healthy"),
         (truth(-5.0), "healthy"),
+        (truth(5.0, half=14.9), "healthy"),
+        (truth(5.0, half=15.0), "indifferent"),  # may be as much as 2 δ
         (truth(10.0), "indifferent"),  # δ itself
         (truth(20.0), "indifferent"),  # 2 δ itself
         (truth(20.1, half=4.0), "faulty"),
@@ -310,7 +312,7 @@ def test_the_page_has_every_case_and_its_figure_is_well_formed(tmp_path: Path) -
             record(truth(3.0, "leaked-examples", column="gate"), "leaked-examples", key="digits--leak--0.1--0"),
         ]
 
-    page.write({name: of(name) for name in ("uncork", "a <rival>")}, tmp_path)
+    page.write({name: of(name) for name in ("uncork", "a <rival>")}, tmp_path, designed=9)
     text = (tmp_path / "diagnosis.md").read_text()
     assert "| fault, severity | cal | digits | *bank* |" in text
     assert "| wrong-labels, 0.1 |  | 4 ± 4 · |  |" in text
@@ -319,3 +321,4 @@ def test_the_page_has_every_case_and_its_figure_is_well_formed(tmp_path: Path) -
     assert "| `uncork` | open | leaked-examples | 100 % " in text
     assert ET.parse(tmp_path / "diagnosis.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
     assert "{" not in text
+    assert "6 cases of 9" in text.replace("\n", " ")

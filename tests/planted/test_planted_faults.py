@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from uncork import BadInput
 from uncork.planted.data import SETS, DataSet
 from uncork.planted.faults import FAULTS, Planted, both
 from uncork.planted.ground import Ground, lay
@@ -33,7 +34,7 @@ def ground(request: pytest.FixtureRequest) -> Ground:
 
 
 def plant(fault: str, ground: Ground, severity: float | None = None) -> Planted:
-    if not FAULTS[fault].fits(ground):
+    if not (FAULTS[fault].regression or ground.data.classes):
         pytest.skip("not for regression")
     return FAULTS[fault].plant(ground, FAULTS[fault].usual if severity is None else severity)
 
@@ -51,7 +52,7 @@ def changed(planted: Planted, *, of: Ground) -> set[str]:
 WHERE = {
     "wrong-labels": {"train", "spare"},
     "wrong-labels-everywhere": {"train", "spare", "validation", "test"},
-    "scarce-data": {"train", "spare"},
+    "scarce-data": {"train", "spare", "recipe"},
     "lr-times-30": {"recipe"},
     "lr-over-30": {"recipe"},
     "few-steps": {"recipe"},
@@ -59,7 +60,7 @@ WHERE = {
     "no-regularisation": {"recipe"},
     "shortcut": {"train", "spare", "validation", "test"},
     "shift": {"train", "spare"},
-    "imbalance": {"train", "spare"},
+    "imbalance": {"train", "spare", "recipe"},
     "leaked-examples": {"train"},
     "wrong-input-scale": {"finish"},
     "broken-layer": {"finish"},
@@ -127,6 +128,7 @@ def test_scarce_data_leaves_two_of_each_class_and_spares_the_rest() -> None:
     assert len(faulty.train[1]) + len(faulty.spare[1]) == 300 + 100
     whole = np.concatenate([faulty.train[0], faulty.spare[0]])
     assert len(np.unique(whole, axis=0)) == 400
+    assert faulty.recipe.steps(len(faulty.train[1])) == ground.recipe.steps(300)
 
 
 def test_imbalance_halves_the_classes() -> None:
@@ -135,7 +137,10 @@ def test_imbalance_halves_the_classes() -> None:
     before, after = np.bincount(ground.train[1]), np.bincount(faulty.train[1])
     assert after[[0, 2]].tolist() == before[[0, 2]].tolist()
     assert after[[1, 3]].tolist() == [max(2, round(b / 20)) for b in before[[1, 3]]]
-    assert len(faulty.spare[1]) == 100 + before.sum() - after.sum()
+    spare, thinned = np.bincount(ground.spare[1]), np.bincount(faulty.spare[1])
+    assert thinned[[0, 2]].tolist() == spare[[0, 2]].tolist()
+    assert thinned[[1, 3]].tolist() == [max(2, round(b / 20)) for b in spare[[1, 3]]]
+    assert faulty.recipe.steps(len(faulty.train[1])) == pytest.approx(180, abs=2)
 
 
 @pytest.mark.parametrize("kind", ["pictures", "classes"])
@@ -201,3 +206,17 @@ def test_two_at_once_are_undone_together() -> None:
     planted = both(FAULTS["wrong-labels"], FAULTS["lr-times-30"], ground, 1.0)
     assert changed(planted, of=ground) == {"train", "spare", "recipe"}
     assert planted.repaired is ground
+    with pytest.raises(BadInput, match="shortcut changes test"):
+        both(FAULTS["wrong-labels"], FAULTS["shortcut"], ground, 1.0)
+
+
+def test_no_row_twice_and_too_few_rows() -> None:
+    def twice() -> tuple[np.ndarray, np.ndarray]:
+        x = np.arange(60, dtype=np.float32).reshape(30, 2)
+        return np.concatenate([x, x]), np.tile(np.arange(30, dtype=np.float32), 2)
+
+    ground = lay(DataSet("twins", "table", twice, 0, train=10, validation=10, spare=5), seed=0)
+    rows = np.concatenate([getattr(ground, n)[0] for n in ("train", "validation", "spare", "test")])
+    assert len(rows) == len(np.unique(rows, axis=0)) == 30
+    with pytest.raises(BadInput, match="twins has 30 different rows, and 30 are taken"):
+        lay(DataSet("twins", "table", twice, 0, train=10, validation=10, spare=10), seed=0)

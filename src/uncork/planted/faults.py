@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from uncork import BadInput
 from uncork.planted.ground import Ground, Rows
 from uncork.planted.nets import Misread, Overconfident, silenced
 
@@ -24,7 +25,9 @@ class Planted:
 
 @dataclass(frozen=True)
 class Fault:
-    """`finding`: the probe whose question it answers. `severities`: mildest first; the demo plants `usual`."""
+    """`finding`: the probe whose question it answers. `severities`: mildest first; the demo plants `usual`.
+    `regression`: whether there is such a fault without classes.
+    """
 
     name: str
     finding: str
@@ -33,10 +36,6 @@ class Fault:
     severities: tuple[float, ...]
     usual: float
     regression: bool = True
-
-    def fits(self, ground: Ground) -> bool:
-        """Whether there is such a fault for this task."""
-        return self.regression or ground.data.classes > 0
 
 
 def _flipped(ground: Ground, rows: Rows, share: float, rng: np.random.Generator) -> Rows:
@@ -52,7 +51,7 @@ def _flipped(ground: Ground, rows: Rows, share: float, rng: np.random.Generator)
 
 
 def wrong_labels(ground: Ground, share: float) -> Planted:
-    """Random wrong labels in a share of train."""
+    """Random wrong labels in a share of train, and of what could still be had."""
     rng = ground.rng("wrong-labels")
     spare = _flipped(ground, ground.spare, share, ground.rng("wrong-labels", "spare"))
     return Planted(ground.replace(train=_flipped(ground, ground.train, share, rng), spare=spare), ground)
@@ -69,7 +68,10 @@ def wrong_labels_everywhere(ground: Ground, share: float) -> Planted:
 
 
 def scarce_data(ground: Ground, times: float) -> Planted:
-    """Only one row in `times` of train is there, at least two of each class where there are as many."""
+    """Only one row in `times` of train is there, at least two of each class where there are as many.
+
+    Trained for as many steps as before, so that it is not undertraining.
+    """
     x, y = ground.train
     order = ground.rng("scarce-data").permutation(len(y))
     keep = order[: max(2, round(len(y) / times))]
@@ -78,7 +80,8 @@ def scarce_data(ground: Ground, times: float) -> Planted:
         keep = np.union1d(keep, order[there])
     left = np.setdiff1d(order, keep)
     spare = np.concatenate([ground.spare[0], x[left]]), np.concatenate([ground.spare[1], y[left]])
-    return Planted(ground.replace(train=(x[keep], y[keep]), spare=spare, train_truth=ground.train_truth[keep]), ground)
+    faulty = ground.trained_on(x[keep], y[keep], ground.train_truth[keep])
+    return Planted(faulty.replace(spare=spare), ground)
 
 
 def other_lr(ground: Ground, factor: float) -> Planted:
@@ -107,7 +110,7 @@ def no_regularisation(ground: Ground, epochs: float) -> Planted:
 
 
 def shortcut(ground: Ground, share: float) -> Planted:
-    """A mark that tells the label in a `share` of train and validation, and nothing in test.
+    """A mark that tells the label in a `share` of train, spare and validation, and nothing in test.
 
     The mark is the first row of a picture's pixels or a few columns, brighter for a later class. Undone: the mark
     tells nothing anywhere.
@@ -132,7 +135,7 @@ def shortcut(ground: Ground, share: float) -> Planted:
 
 
 def shift(ground: Ground, share: float) -> Planted:
-    """A share of the columns (of pictures: of the pixel rows, from the top) was never recorded in train."""
+    """A share of the columns (of pictures: of the pixel rows, from the top) was never recorded in train and spare."""
 
     def blanked(rows: Rows) -> Rows:
         x = rows[0].copy()
@@ -147,18 +150,23 @@ def shift(ground: Ground, share: float) -> Planted:
 
 
 def imbalance(ground: Ground, times: float) -> Planted:
-    """Every other class has one row in `times` left in train, at least two; test is as it was."""
-    x, y = ground.train
-    order = ground.rng("imbalance").permutation(len(y))
-    rank = np.empty(len(y), np.int64)
-    for label in range(ground.data.classes):
-        of_class = order[y[order] == label]
-        rank[of_class] = np.arange(len(of_class))
-    size = np.bincount(y, minlength=ground.data.classes)
-    kept = np.where(np.arange(ground.data.classes) % 2 == 1, np.maximum(2, np.round(size / times)), size)
-    keep = rank < kept[y]
-    spare = np.concatenate([ground.spare[0], x[~keep]]), np.concatenate([ground.spare[1], y[~keep]])
-    return Planted(ground.replace(train=(x[keep], y[keep]), spare=spare, train_truth=ground.train_truth[keep]), ground)
+    """Every other class has one row in `times` left in train and in spare, at least two; test is as it was.
+
+    Trained for as many steps as before.
+    """
+
+    def thinned(y: np.ndarray, *key: str) -> np.ndarray:
+        order = ground.rng("imbalance", *key).permutation(len(y))
+        keep = np.ones(len(y), bool)
+        for label in range(1, ground.data.classes, 2):
+            of_class = order[y[order] == label]
+            keep[of_class[max(2, round(len(of_class) / times)) :]] = False
+        return keep
+
+    (x, y), keep = ground.train, thinned(ground.train[1])
+    rest = thinned(ground.spare[1], "spare")
+    faulty = ground.trained_on(x[keep], y[keep], ground.train_truth[keep])
+    return Planted(faulty.replace(spare=(ground.spare[0][rest], ground.spare[1][rest])), ground)
 
 
 def leaked_examples(ground: Ground, share: float) -> Planted:
@@ -210,9 +218,15 @@ def slow_loader(ground: Ground, seconds: float) -> Planted:
 
 
 def both(first: Fault, second: Fault, ground: Ground, severity: float) -> Planted:
-    """Two faults at once, each at its usual severity times `severity`; undone: neither."""
-    planted = first.plant(ground, first.usual * severity)
-    return Planted(second.plant(planted.faulty, second.usual * severity).faulty, planted.repaired)
+    """Two faults at once, each at its usual severity times `severity`; undone: neither.
+
+    Raises BadInput where the second one's repair is not what it was planted in (it changes test).
+    """
+    one = first.plant(ground, first.usual * severity)
+    two = second.plant(one.faulty, second.usual * severity)
+    if two.repaired is not one.faulty:
+        raise BadInput(f"{second.name} changes test, so it can't be planted second: swap the two")
+    return Planted(two.faulty, one.repaired)
 
 
 _ALL = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from uncork import Metric, Recipe, Split, Subject
+from uncork import BadInput, Metric, Recipe, Split, Subject
 from uncork.planted.data import DataSet
 from uncork.planted.nets import MLP, SmallCNN
 from uncork.schema.seeds import generator
@@ -55,13 +56,26 @@ class Ground:
         """A copy with some parts changed."""
         return replace(self, **changes)
 
+    def trained_on(self, x: np.ndarray, y: np.ndarray, truth: np.ndarray) -> Ground:
+        """The same with other rows of train, and as many epochs as make the steps what they were."""
+        steps, per_epoch = self.recipe.steps(len(self.train[1])), math.ceil(len(y) / self.recipe.batch_size)
+        recipe = self.recipe.replace(epochs=max(1, round(steps / per_epoch)))
+        return self.replace(train=(x, y), train_truth=truth, recipe=recipe)
+
 
 def lay(data: DataSet, seed: int) -> Ground:
-    """A healthy ground: rows permuted and cut, tables and targets standardised by train's rows."""
+    """A healthy ground: rows permuted and cut, none of them twice; tables and targets standardised by train's rows.
+
+    Raises BadInput where there are too few rows for that.
+    """
     rng = generator(seed, "planted", data.name)
     x, y = data.load()
+    _, first = np.unique(x.reshape(len(x), -1), axis=0, return_index=True)
+    x, y = x[np.sort(first)], y[np.sort(first)]
     order = rng.permutation(len(y))
     cuts = np.cumsum([data.train, data.validation, data.spare])
+    if len(y) <= cuts[-1]:
+        raise BadInput(f"{data.name} has {len(y)} different rows, and {cuts[-1]} are taken before test: ask for fewer")
     train, validation, spare, test = np.split(order, cuts)
     if data.kind == "table":
         centre, spread = x[train].mean(axis=0), x[train].std(axis=0)
