@@ -20,9 +20,9 @@ from uncork import Report, Split, audit
 from uncork.gather.forward import forward
 from uncork.models.adapt import as_model
 from uncork.planted.data import SETS
-from uncork.planted.faults import FAULTS, Planted
+from uncork.planted.faults import FAULTS
 from uncork.planted.ground import Ground, lay
-from uncork.planted.subjects import planted
+from uncork.planted.subjects import planted as planted_subject
 from uncork.report.numbers import interval, number
 from uncork.run.rank import quality_family
 from uncork.schema.artifacts import PassData
@@ -51,11 +51,11 @@ TEXT = """A fault whose cost is under the detectable headroom is planted, but is
 right answer is "undetermined". Gates, trust and cost are not found by their errors, and have no detectable headroom."""
 
 
-def passes(ground: Ground, split: str) -> list[PassData]:
-    """Outputs of one model per training seed; on test against the true labels."""
-    x, y = ground.validation if split == "validation" else (ground.test[0], ground.test_truth)
-    seeds = range(SEEDS) if split == "test" else range(1)
-    return [forward(as_model(ground.fit(s), "classification"), Split(x, y), name=split) for s in seeds]
+def passes(ground: Ground) -> tuple[list[PassData], PassData]:
+    """Outputs on test, with its true labels, of a model of each training seed; and the first one's on validation."""
+    models = [as_model(ground.fit(seed), "classification") for seed in range(SEEDS)]
+    on_test = [forward(model, Split(ground.test[0], ground.test_truth), name="test") for model in models]
+    return on_test, forward(models[0], Split(*ground.validation), name="validation")
 
 
 def row(fault: str) -> str:
@@ -63,15 +63,15 @@ def row(fault: str) -> str:
     import torch
 
     torch.set_num_threads(1)
-    each = FAULTS[fault].plant(lay(SETS["mnist-5k"], 0), FAULTS[fault].usual)
-    cells = figures(each) if FAULTS[fault].column == "quality" else ["", "", ""]
+    cells = figures(fault) if FAULTS[fault].column == "quality" else ["", "", ""]
     return f"| `{fault}` | {FAULTS[fault].finding} | {' | '.join(cells)} | {', '.join(named(fault)) or 'nothing'} |"
 
 
-def figures(each: Planted) -> list[str]:
-    cost = gain_over_seeds(METRIC, passes(each.faulty, "test"), passes(each.repaired, "test"))
-    found = gain(METRIC, passes(each.faulty, "validation")[0], passes(each.repaired, "validation")[0])
-    least = detectable(found, DELTA, quality_family())
+def figures(fault: str) -> list[str]:
+    planted = FAULTS[fault].plant(lay(SETS["mnist-5k"], 0), FAULTS[fault].usual)
+    (before, faulty), (after, sound) = passes(planted.faulty), passes(planted.repaired)
+    cost = gain_over_seeds(METRIC, before, after)
+    least = detectable(gain(METRIC, faulty, sound), DELTA, quality_family())
     power = "undetermined" if cost.value is None or least is None else "yes" if cost.value > least else "no"
     return [interval(cost), number(least), power]
 
@@ -79,7 +79,7 @@ def figures(each: Planted) -> list[str]:
 def named(fault: str) -> list[str]:
     """What the audit of the demo with this fault shows."""
     with tempfile.TemporaryDirectory() as folder:
-        report: Report = audit(planted(fault), out=Path(folder) / "run")
+        report: Report = audit(planted_subject(fault), out=Path(folder) / "run")
     return [f"`{f.id}`" for f in report.findings if f.verdict == "bottleneck"]
 
 

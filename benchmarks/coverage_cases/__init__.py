@@ -27,7 +27,8 @@ class Case:
 
     `draw(rng, size)`; `exact(size)` returns (coverage, mean half-width). `sizes`: rows, unless `table` says otherwise;
     equal in all cases of a table. `promise`: coverage of at least `level`, or of about `level`. `short`: coverage as it
-    is known to be where that is less, by size, with the reason in `why`.
+    is known to be where that is less, by size, with the reason in `why`. `undetermined`: the share of draws that may
+    have no interval, by size; none where it is not named.
     """
 
     name: str
@@ -37,10 +38,11 @@ class Case:
     sizes: tuple[int, ...] = ROWS
     promise: Literal["at least", "about"] = "at least"
     level: float = 0.95
-    draws: int = 10_000
+    draws: int = 5_000
     table: str = "Rows"
     short: Mapping[int, float] = field(default_factory=dict)
     why: str = ""
+    undetermined: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def promised(self) -> float:
@@ -49,6 +51,15 @@ class Case:
     def known(self, size: int) -> float:
         """The coverage that is promised or, where it falls short, known."""
         return self.short.get(size, self.promised)
+
+    def outside(self, size: int, found: Cell) -> str:
+        """What is wrong with a cell, in words; "" where it keeps what is promised, or known, of it."""
+        allowed, drawn = self.undetermined.get(size, 0.0), found.draws + found.undetermined
+        if drawn and stats.binom.sf(found.undetermined - 1, drawn, allowed) < CHANCE:
+            return f"{found.undetermined} of {drawn} draws are undetermined"
+        if found.below(self.known(size)):
+            return f"covers {found.coverage:.3f} of {found.draws} draws"
+        return ""
 
 
 @dataclass(frozen=True)

@@ -18,22 +18,35 @@ from uncork.stats.simultaneous import together
 FAMILY = 8
 
 
-def normal_rows(rng: np.random.Generator, n: int) -> Draw:
-    return held(mean(rng.normal(size=n), unit="x"), 0)
+def normal_rows(rng: np.random.Generator, n: int, skewed: bool = False) -> Draw:
+    return held(mean(rng.normal(size=n), unit="x", skewed=skewed), 0)
 
 
-def exponential_rows(rng: np.random.Generator, n: int) -> Draw:
-    return held(mean(rng.exponential(size=n), unit="x"), 1)
+def unlike_zero(rng: np.random.Generator, n: int) -> Draw:
+    """One row in 10 is exponential of mean 3, the others are 0."""
+    return held(mean((rng.random(n) < 0.1) * rng.exponential(3, n), unit="x", skewed=True), 0.3)
 
 
-def lognormal_rows(rng: np.random.Generator, n: int) -> Draw:
-    return held(mean(rng.lognormal(size=n), unit="x"), np.exp(0.5))
+def exponential_rows(rng: np.random.Generator, n: int, skewed: bool = False) -> Draw:
+    return held(mean(rng.exponential(size=n), unit="x", skewed=skewed), 1)
 
 
-def grouped_rows(rng: np.random.Generator, n: int) -> Draw:
+def lognormal_rows(rng: np.random.Generator, n: int, skewed: bool = False) -> Draw:
+    return held(mean(rng.lognormal(size=n), unit="x", skewed=skewed), np.exp(0.5))
+
+
+def grouped_rows(rng: np.random.Generator, n: int, skewed: bool = False) -> Draw:
     """Correlation .5 in groups of 5."""
     groups = np.arange(n) // 5
-    return held(mean(rng.normal(size=n // 5)[groups] + rng.normal(size=n), clusters=groups, unit="x"), 0)
+    values = rng.normal(size=n // 5)[groups] + rng.normal(size=n)
+    return held(mean(values, clusters=groups, unit="x", skewed=skewed), 0)
+
+
+def costly_copies(rng: np.random.Generator, n: int) -> Draw:
+    """Groups of 5 copies, of value 5, 1 or 0, which is also as far as one can go."""
+    values = rng.choice([5.0, 1.0, 0.0], n // 5, p=[0.04, 0.1, 0.86])
+    found = mean(np.repeat(values, 5), clusters=np.arange(n) // 5, unit="x", bounds=(0, 5), skewed=True)
+    return held(found, 0.3)
 
 
 def two_samples(rng: np.random.Generator, n: int) -> Draw:
@@ -85,9 +98,25 @@ CASES = (
         lognormal_rows,
         promise="about",
         short={100: 0.92},
-        why="A few rows decide: t reaches too little beyond the side of the long tail.",
+        why="A few rows decide: t reaches too little beyond the side of the long tail. `skewed`, below, holds.",
     ),
+    *(
+        Case("means.mean (Hall)", condition, partial(draw, skewed=True), promise="about")
+        for condition, draw in (
+            ("normal rows", normal_rows),
+            ("exponential rows (skewness 2)", exponential_rows),
+            ("log-normal rows (skewness 6)", lognormal_rows),
+        )
+    ),
+    Case("means.mean (Hall)", "one row in 10 is not 0", unlike_zero, promise="about"),
     Case("means.mean (t over groups)", "groups of 5, correlation .5", grouped_rows),
+    Case(
+        "means.mean (Hall over groups)",
+        "groups of 5, correlation .5",
+        partial(grouped_rows, skewed=True),
+        promise="about",
+    ),
+    Case("means.mean (t over groups, rows added)", "groups of 5 copies, 4 % cost 5", costly_copies, promise="about"),
     Case("means.difference (Welch)", "n rows, and n / 5 of 3 times the s.d.", two_samples, promise="about"),
     Case("quantiles.median", "log-normal rows", middle),
     Case("bootstrap (BCa, percentile at 10,000)", "F1 over rows", f1, promise="about", draws=1_000),

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from stats_helpers import accept
 
-from uncork.stats.binomial import bonett_price, clopper_pearson, korn_graubard, satterthwaite, wilson
+from uncork.stats.binomial import bonett_price, clopper_pearson, korn_graubard, wilson
 from uncork.stats.means import mean
 
 CASES = [(k, n) for n in (1, 2, 7, 30, 400) for k in sorted({0, 1, n // 3, n - 1, n})]
@@ -103,17 +103,6 @@ def test_korn_graubard_by_formula_and_for_rows() -> None:
     assert found.high == pytest.approx(stats.beta.ppf(0.975, 0.4 * rows + 1, 0.6 * rows))
     nowhere, groups = np.zeros(9, bool), np.arange(9) // 3
     assert korn_graubard(nowhere, groups) == mean(nowhere, clusters=groups, unit="share", bounds=(0, 1))
-
-
-def test_satterthwaite_by_hand_and_for_normal_residuals() -> None:
-    """By hand; of normal residuals the squares' variance is 2 σ⁴, so that df is their number (50,000: s.d. 1.5 %)."""
-    square = np.array([1, 1, 36, 2.25])
-    by_hand = 2 * 4 * square.mean() ** 2 / square.var(ddof=1)
-    assert 1 < by_hand < 3
-    assert satterthwaite(np.sqrt(square) * [1, -1, -1, 1]) == pytest.approx(by_hand)
-    assert satterthwaite(np.random.default_rng(0).normal(size=50_000)) == pytest.approx(50_000, rel=0.07)
-    assert satterthwaite(np.r_[np.zeros(500), 5.0]) == pytest.approx(2, rel=0.01)
-    assert satterthwaite(np.ones(7)) == 6
 
 
 @pytest.mark.parametrize(

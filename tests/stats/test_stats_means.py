@@ -6,8 +6,8 @@ from scipy import stats
 from stats_helpers import accept
 
 from uncork.schema.finding import Estimate
-from uncork.stats.binomial import clopper_pearson
-from uncork.stats.means import clustered, difference, mean
+from uncork.stats.binomial import bonett_price, clopper_pearson
+from uncork.stats.means import clustered, difference, mean, satterthwaite
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])
@@ -93,6 +93,100 @@ def test_clustered_mean_covers_and_rows_would_not() -> None:
         by_row += abs((e := mean(values, unit="x")).value) <= e.high - e.value
     assert accept(by_cluster, 2000, 0.95, exact=True)
     assert not accept(by_row, 2000, 0.95)
+
+
+def test_satterthwaite_by_hand_and_for_normal_residuals() -> None:
+    """By hand; of normal residuals the squares' variance is 2 σ⁴, so that df is their number (50,000: s.d. 1.5 %)."""
+    square = np.array([1, 1, 36, 2.25])
+    by_hand = 2 * 4 * square.mean() ** 2 / square.var(ddof=1)
+    assert 1 < by_hand < 3
+    assert satterthwaite(np.sqrt(square) * [1, -1, -1, 1]) == pytest.approx(by_hand)
+    assert satterthwaite(np.random.default_rng(0).normal(size=50_000)) == pytest.approx(50_000, rel=0.07)
+    assert satterthwaite(np.r_[np.zeros(500), 5.0]) == pytest.approx(2, rel=0.01)
+    assert satterthwaite(np.ones(7)) == 6
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("n", [3, 8, 60])
+def test_halls_ends_are_where_his_cubic_of_t_is_the_t_quantile(n: int, sign: int, level: float) -> None:
+    values = sign * np.random.default_rng(n).lognormal(size=n)
+    found, plain = mean(values, unit="x", skewed=True, level=level), mean(values, unit="x", level=level)
+    assert (found.value, found.se, found.df, found.n) == (plain.value, plain.se, plain.df, plain.n)
+    a = stats.skew(values) / np.sqrt(n)
+    t = stats.t.ppf((1 + level) / 2, satterthwaite(values - values.mean()))
+    for end, wanted in ((found.low, t), (found.high, -t)):
+        T = (values.mean() - end) / stats.sem(values)
+        assert T + a * T**2 / 3 + a**2 * T**3 / 27 + a / 6 == pytest.approx(wanted)
+    assert found.low < found.value < found.high
+    assert (found.high - found.value > found.value - found.low) == (sign > 0)
+
+
+def test_hall_of_symmetrical_values_is_t() -> None:
+    half = np.abs(np.random.default_rng(0).normal(size=200))
+    values = 3 + np.r_[half, -half]
+    found = mean(values, unit="x", skewed=True)
+    low, high = stats.t.interval(0.95, satterthwaite(values - 3), 3, stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    plain = mean(values, unit="x")
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), rel=1e-3)
+    nearly = mean(np.r_[values, 3.001], unit="x", skewed=True)  # of skewness 0 but for rounding: no jump
+    assert (nearly.low, nearly.high) == pytest.approx((found.low, found.high), rel=1e-3)
+
+
+@pytest.mark.parametrize("bounds", [None, (0.0, 40.0)])
+def test_skewed_over_groups(bounds: tuple[float, float] | None) -> None:
+    values = np.random.default_rng(0).lognormal(size=30)
+    groups = np.arange(30)
+    once = mean(values, unit="x", bounds=bounds, skewed=True)
+    assert mean(values, clusters=groups, unit="x", bounds=bounds, skewed=True) == once
+    copied = mean(np.repeat(values, 9), clusters=np.repeat(groups, 9), unit="x", bounds=bounds, skewed=True)
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
+    assert not mean(np.ones(9), unit="x", skewed=True).determined
+    assert mean(np.ones(9), unit="x", bounds=(0, 1), skewed=True) == mean(np.ones(9), unit="x", bounds=(0, 1))
+
+
+def test_added_rows_count_by_the_design_effect() -> None:
+    """By hand, for 30 correlated groups of 4."""
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(30), 4)
+    values = rng.random(30)[groups] + 0.3 * rng.random(120)
+    residuals = values - values.mean()
+    effect = np.square(np.bincount(groups, residuals)).sum() / np.square(residuals).sum()
+    assert 2.5 < effect < 3.9
+    copies = int(effect + 0.5)
+    found = mean(values, clusters=groups, unit="x", bounds=(0, 1.3), skewed=True)
+    more = np.r_[values, np.zeros(copies), np.full(copies, 1.3)]
+    sums = np.bincount(np.r_[groups, [30] * copies, [31] * copies], more - more.mean())
+    se = np.sqrt(32 / 31 * np.square(sums).sum()) / len(more)
+    half = stats.t.ppf(0.975, 31) * se
+    assert (found.low, found.high) == pytest.approx((more.mean() - half, more.mean() + half))
+
+
+@pytest.mark.parametrize(("mended", "broken"), [(1, 0), (12, 3), (0, 40)])
+def test_rows_added_at_the_bounds_of_differences_of_shares_are_bonett_and_prices(mended: int, broken: int) -> None:
+    """But for t in place of z, and n + 1 in place of n + 2 in the variance."""
+    n = 80
+    change = np.r_[np.ones(mended), -np.ones(broken), np.zeros(n - mended - broken)]
+    found, truth = mean(change, unit="x", bounds=(-1, 1), skewed=True), bonett_price(mended, broken, n)
+    assert found.value == pytest.approx(truth.value)
+    assert found.se == pytest.approx(stats.sem(change))
+    assert found.low + found.high == pytest.approx(truth.low + truth.high)
+    wider = stats.t.ppf(0.975, n + 1) / stats.norm.ppf(0.975) * np.sqrt((n + 2) / (n + 1))
+    assert found.high - found.low == pytest.approx(wider * (truth.high - truth.low))
+
+
+def test_rare_large_rows_are_covered_and_by_t_they_are_not() -> None:
+    """Two rows in 100 at 5, one at −1: t holds .82 of 1,000 draws. Wanted ≥ .945. Chance 1e-4."""
+    rng = np.random.default_rng(7)
+    held = {True: 0, False: 0}
+    for _ in range(1000):
+        values = rng.choice([5.0, -1.0, 0.0], 100, p=[0.02, 0.01, 0.97])
+        for skewed in held:
+            e = mean(values, unit="x", bounds=(-5, 5), skewed=skewed)
+            held[skewed] += e.low <= 0.09 <= e.high
+    assert accept(held[True], 1000, 0.945)
+    assert not accept(held[False], 1000, 0.945)
 
 
 @pytest.mark.parametrize(("n", "m"), [(5, 30), (20, 20), (3, 200)])

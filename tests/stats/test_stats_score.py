@@ -10,6 +10,7 @@ from uncork.schema.artifacts import PassData
 from uncork.schema.metric import Metric
 from uncork.stats import score as module
 from uncork.stats.binomial import bonett_price, clopper_pearson
+from uncork.stats.means import mean
 from uncork.stats.score import gain, influence, rows, score
 
 
@@ -62,6 +63,43 @@ def test_regression_metrics() -> None:
 def test_rmse_of_a_perfect_model_is_undetermined() -> None:
     y = np.arange(20.0)
     found = score(Metric("rmse"), PassData.of_values(y, y))
+    assert found.value == 0
+    assert not found.determined
+
+
+@pytest.mark.parametrize("clusters", [None, np.arange(200) // 4])
+def test_rmse_has_the_roots_of_the_mean_squares_ends(clusters: np.ndarray | None) -> None:
+    residuals = np.random.default_rng(2).standard_t(5, size=200)
+    passed = PassData.of_values(residuals, np.zeros(200), clusters=clusters)
+    found, square = score(Metric("rmse"), passed), mean(passed.loss, clusters=clusters, unit="RMSE", skewed=True)
+    assert (found.value, found.low, found.high) == pytest.approx(np.sqrt([square.value, square.low, square.high]))
+    value, each = influence(Metric("rmse"), passed)
+    linear = mean(value + each, clusters=clusters, unit="RMSE")
+    assert (found.value, found.se, found.df) == pytest.approx((linear.value, linear.se, linear.df))
+    outlier = score(Metric("rmse"), PassData.of_values(np.r_[100.0, np.zeros(4)], np.zeros(5)))
+    assert outlier.low == 0.0
+
+
+def test_costs_reach_to_what_a_row_can_cost_and_change_by() -> None:
+    """Nobody erred: what 0 of n says, at the greatest cost of any row; paired, at the widest row of the matrix."""
+    cost = np.array([[0, 1, 2], [7, 4, 6], [0.5, 3, 0]])
+    y = np.zeros(50, int)
+    passed = decided_pass(np.zeros(50, bool), y)
+    elsewhere = clopper_pearson(0, 50).high
+    found, gained = score(Metric(cost), passed), gain(Metric(cost), passed, passed)
+    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 7000 * elsewhere))
+    assert (gained.value, gained.low, gained.high) == pytest.approx((0, -3000 * elsewhere, 3000 * elsewhere))
+    passed, other = three_classes(), three_classes(seed=0).take(np.arange(400))
+    each = rows(Metric(cost), passed)
+    more = mean(np.r_[each, 0, 7], unit="")
+    found = score(Metric(cost), other)
+    assert (found.low, found.high, found.n) == pytest.approx((1000 * more.low, 1000 * more.high, 400))
+
+
+@pytest.mark.parametrize("cost", [np.zeros((3, 3)), np.outer([1.0, 2.0, 3.0], np.ones(3))])
+def test_what_no_prediction_can_change_is_not_known_without_width(cost: np.ndarray) -> None:
+    passed = three_classes()
+    found = gain(Metric(cost), passed, passed)
     assert found.value == 0
     assert not found.determined
 

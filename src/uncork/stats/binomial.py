@@ -12,7 +12,7 @@ from uncork.schema.finding import Estimate
 from uncork.stats.means import mean, satterthwaite
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Bool, Int
 
 
 def clopper_pearson(successes: int, n: int, *, unit: str = "share", level: float = 0.95) -> Estimate:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uncork.schema.finding import Estimate
-from uncork.stats.binomial import clopper_pearson, effective_ends, satterthwaite
+from uncork.stats.binomial import clopper_pearson, effective_ends
+from uncork.stats.means import satterthwaite
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

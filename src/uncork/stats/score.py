@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +22,7 @@ from uncork.stats.means import clustered, mean
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_BOUNDS = {"error": (0.0, 1.0), "accuracy": (0.0, 1.0)}
+_SHARES = ("error", "accuracy")
 
 
 def rows(metric: Metric, passed: PassData) -> Float[np.ndarray, " n"]:
@@ -71,30 +73,61 @@ def score(metric: Metric, passed: PassData) -> Estimate:
     """The metric in its display unit with its interval.
 
     Unit: rows, or groups where the split has them. Error and accuracy: Clopper–Pearson, of groups by
-    Korn–Graubard; other means and RMSE: t on the influence of each unit; AUC: DeLong on the logit scale, of rows joined
-    with Newcombe's; callables: bootstrap.
+    Korn–Graubard; cost: t with one row of the least and one of the most cost added; log-loss and MAE: Hall's t (see
+    `mean`); RMSE: the roots of Hall's ends for the mean square, s.e. by the delta method; AUC: DeLong on the logit
+    scale, of rows joined with Newcombe's; callables: bootstrap.
+    Simulated coverage at 95 % of 100 rows, and of 20 groups of 5: cost .97 and .98 (t .91), log-loss .96 and .96 (.93
+    and .94), RMSE .96 and .95 (.93), with t residuals on 8 d.f. .95 (.92); .945 or more from 1,000 rows up.
     """
     if metric.kind == "callable":
         rng = generator(0, "score", metric.name)
         return bootstrap(_custom(metric, passed), passed.clusters, rng, unit=metric.unit)
-    if metric.kind in _BOUNDS and not clustered(passed.clusters, len(passed)):
+    if metric.kind in _SHARES and not clustered(passed.clusters, len(passed)):
         hits = int(rows(metric, passed).sum())
         return clopper_pearson(hits, len(passed)).scaled(metric.scale, metric.unit)
-    if metric.kind in _BOUNDS:
+    if metric.kind in _SHARES:
         hit = rows(metric, passed)
         return korn_graubard(hit, passed.clusters, unit=metric.unit).scaled(metric.scale, metric.unit)
+    if metric.kind == "rmse":
+        return _root(mean(passed.loss, clusters=passed.clusters, unit=metric.unit, skewed=True))
     value, each = influence(metric, passed)
-    estimate = mean(each + value, clusters=passed.clusters, unit=metric.unit)
     if metric.kind == "auc":
+        estimate = mean(each + value, clusters=passed.clusters, unit=metric.unit)
         estimate = of_two_classes(estimate, each, passed, single=True)
+    else:
+        bounds = _bounds(metric)
+        estimate = mean(each + value, clusters=passed.clusters, unit=metric.unit, bounds=bounds, skewed=True)
     return estimate.scaled(metric.scale, metric.unit)
+
+
+def _bounds(metric: Metric, *, paired: bool = False) -> tuple[float, float] | None:
+    """The least and the most that a row's part can be or, `paired`, change by on the same label; None: no limit."""
+    if metric.kind in _SHARES:
+        return (-1.0, 1.0) if paired else (0.0, 1.0)
+    if metric.kind != "cost":
+        return None
+    most = float(np.ptp(metric.spec, axis=1).max())
+    low, high = (-most, most) if paired else (float(metric.spec.min()), float(metric.spec.max()))
+    return (low, high) if low < high else None
+
+
+def _root(square: Estimate) -> Estimate:
+    """The root of a mean square, with s.e. by the delta method."""
+    value, low, high = (None if x is None else math.sqrt(max(x, 0.0)) for x in (square.value, square.low, square.high))
+    se = square.se / (2 * value) if square.se and value else None
+    return replace(square, value=value, low=low, high=high, se=se)
 
 
 def gain(metric: Metric, before: PassData, after: PassData) -> Estimate:
     """What `after` gains over `before` on the same rows, positive where better, in the display unit.
 
-    Paired. Error and accuracy of independent rows: Bonett–Price; other means, RMSE and AUC (DeLong): t on the
-    differences of influences; callables: bootstrap of the difference. Unit: rows, or groups where the split has them.
+    Paired. Error and accuracy of independent rows: Bonett–Price; of groups, and cost: the same with t, a row added at
+    the most that one can gain or lose; log-loss and MAE: Hall's t on the differences (`mean` has both); RMSE and AUC
+    (DeLong): t on the differences of influences; callables: bootstrap of the difference. Unit: rows, or groups where
+    the split has them.
+    Simulated coverage at 95 % of 100 rows, and of 20 groups of 5: cost .997 and .998 (t .86 and .87; .95 both from
+    1,000 rows up), error over groups .97 (.93), log-loss .97 and .96 (.93);
+    RMSE by t .95 and .94, with t residuals on 8 d.f. .94 and .94, and by Hall's .94 to .93.
     """
     if len(before) != len(after) or not np.array_equal(before.y, after.y):
         raise ValueError("a paired gain needs the same rows and labels before and after")
@@ -105,15 +138,15 @@ def gain(metric: Metric, before: PassData, after: PassData) -> Estimate:
             return metric.sign * (old(chosen) - new(chosen))
 
         return bootstrap(difference, before.clusters, generator(0, "gain", metric.name), unit=metric.unit)
-    if metric.kind in _BOUNDS and not clustered(before.clusters, len(before)):
+    if metric.kind in _SHARES and not clustered(before.clusters, len(before)):
         wrong_before, wrong_after = before.predicted != before.y, after.predicted != after.y
         mended, broken = int((wrong_before & ~wrong_after).sum()), int((~wrong_before & wrong_after).sum())
         return bonett_price(mended, broken, len(before)).scaled(metric.scale, metric.unit)
     value_before, each_before = influence(metric, before)
     value_after, each_after = influence(metric, after)
     change = metric.sign * (each_before - each_after + value_before - value_after)
-    bounds = (-1.0, 1.0) if metric.kind in _BOUNDS else None
-    estimate = mean(change, clusters=before.clusters, unit=metric.unit, bounds=bounds)
+    bounds, skewed = _bounds(metric, paired=True), metric.kind not in ("auc", "rmse")
+    estimate = mean(change, clusters=before.clusters, unit=metric.unit, bounds=bounds, skewed=skewed)
     if metric.kind == "auc":
         estimate = of_two_classes(estimate, each_before - each_after, before)
     return estimate.scaled(metric.scale, metric.unit)
