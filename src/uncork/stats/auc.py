@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from uncork.schema.artifacts import PassData
 from uncork.schema.errors import BadInput
 from uncork.schema.finding import Estimate
-from uncork.stats.means import clustered
+from uncork.stats.means import clustered, df_of_sum
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -67,7 +67,7 @@ def of_two_classes(
         return Estimate(value, None, None, estimate.unit, estimate.n, method, level=level)
     if not groups:
         parts = [(float(np.square(each[c]).sum()), int(c.sum()) - 1) for c in (positive, ~positive)]
-        df = sum(v for v, _ in parts) ** 2 / sum(v * v / d for v, d in parts)
+        df = df_of_sum(parts)
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     low, high = value - half, value + half
     if single:

@@ -14,7 +14,7 @@ from scipy.special import digamma, polygamma, stdtridf
 from uncork.schema.artifacts import PassData
 from uncork.schema.finding import Estimate
 from uncork.schema.metric import Metric
-from uncork.stats.means import clustered, mean
+from uncork.stats.means import clustered, df_of_sum, mean
 from uncork.stats.score import gain, influence
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def gain_over_seeds(
     if classes and not groups:
         each = values.mean(axis=0) - value
         sizes = [(float(np.square(each[c]).sum()), max(int(c.sum()) - 1, 1)) for c in classes]
-        rows_df = sum(v for v, _ in sizes) ** 2 / max(sum(v * v / d for v, d in sizes), 1e-300) or None
+        rows_df = df_of_sum(sizes) or None
     bounds = (-metric.scale, metric.scale) if bounded else None
     found = crossed(values, clusters=clusters, unit=metric.unit, prior=prior, rows_df=rows_df, bounds=bounds)
     if len(before) != len(after):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +109,15 @@ def satterthwaite(residuals: Float[np.ndarray, " units"]) -> float:
     return min(max(df, 1.0), units - 1.0)
 
 
+def df_of_sum(parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of independent variances, each (variance, df): (Σv)² / Σ(v²/df).
+
+    0 where no part varies. Source: Satterthwaite, Biometrics Bulletin 2, 1946.
+    """
+    spread = sum(v * v / df for v, df in parts)
+    return sum(v for v, _ in parts) ** 2 / spread if spread > 0 else 0.0
+
+
 def _all_agree(
     value: float, units: int, bounds: tuple[float, float] | None, unit: str, method: str, level: float
 ) -> Estimate:
@@ -132,7 +142,7 @@ def difference(first: Estimate, second: Estimate, *, unit: str) -> Estimate:
     if first.se and second.se and first.df and second.df:
         variances = first.se**2, second.se**2
         se = math.sqrt(sum(variances))
-        df = se**4 / (variances[0] ** 2 / first.df + variances[1] ** 2 / second.df)
+        df = df_of_sum([(variances[0], first.df), (variances[1], second.df)])
         half = float(stats.t.ppf((1 + first.level) / 2, df)) * se
         return Estimate(value, value - half, value + half, unit, n, "Welch t over rows", se, df, first.level)
     assert first.low is not None
