@@ -53,12 +53,12 @@ CASES = (
             sizes=PAIRS,
             promise="about",
             table="Pairs",
-            undetermined={20: lost},
+            undetermined=lost,
         )
         for noise, each, what, lost in (
-            (0.3, 1, "noise in x .3 of its s.d.", 0.01),
-            (0.7, 1, "noise in x .7 of its s.d.", 0.45),
-            (0.3, 2, "noise .3; pairs in twos", 0.02),
+            (0.3, 1, "noise in x .3 of its s.d.", {20: 0.04}),
+            (0.7, 1, "noise in x .7 of its s.d.", {20: 0.45, 60: 0.005}),
+            (0.3, 2, "noise .3; pairs in twos", {20: 0.09}),
         )
     ),
 )
