@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,11 @@ def test_stopped_and_given_again(
     subject_file(HANGING)
     (tmp_path / "hang").touch()
     uncork = str(Path(sys.executable).parent / "uncork")
-    with subprocess.Popen([uncork, *COMMAND], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    # Started in the background, a shell has its children ignore Ctrl-C, and they would hang here.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        [uncork, *COMMAND], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
+    ) as process:
         assert process.stderr is not None
         said = ""
         while "outputs on test" not in said:
