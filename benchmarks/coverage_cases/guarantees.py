@@ -62,23 +62,14 @@ def beta_law(rng: np.random.Generator, n: int) -> Draw:
 
 
 CASES = (
-    Case("calibration.calibration_error", "calibrated", partial(constant_gap, 0.5, 1, 0), promise="about", draws=5_000),
-    Case(
-        "calibration.calibration_error",
-        "over by .03",
-        partial(constant_gap, 0.5, 1, 0.03),
-        promise="about",
-        draws=5_000,
-    ),
-    Case(
-        "calibration.calibration_error", "over by .1", partial(constant_gap, 0.5, 1, 0.1), promise="about", draws=5_000
-    ),
-    Case(
-        "calibration.calibration_error",
-        "sure, .3 % wrong instead of .03 %",
-        partial(constant_gap, 0.9996, 0.9998, 0.0027),
-        promise="about",
-        draws=5_000,
+    *(
+        Case("calibration.calibration_error", condition, partial(constant_gap, low, high, gap), promise="about")
+        for condition, low, high, gap in (
+            ("calibrated", 0.5, 1, 0),
+            ("over by .03", 0.5, 1, 0.03),
+            ("over by .1", 0.5, 1, 0.1),
+            ("sure, .3 % wrong instead of .03 %", 0.9996, 0.9998, 0.0027),
+        )
     ),
     Case("selective.learn_then_test", "precision .9 kept, error rising", partial(kept, 0.9)),
     Case("selective.learn_then_test", "precision .95 kept, error rising", partial(kept, 0.95)),

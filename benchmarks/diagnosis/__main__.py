@@ -8,8 +8,9 @@
     --score                 only score what is there
 
 Results go to OUT/CASE/NAME.json (default runs/diagnosis) and are not made again: stopped, it goes on from there. Delete
-the files of what has changed. The whole benchmark writes docs/diagnosis.md and .svg, a part of it a page of its own in
-OUT, unless --docs says where. The data sets are looked for where sets.py says.
+the files of what has changed. The whole benchmark, of all auditors here and no other, writes docs/diagnosis.md and
+.svg; a part of it, or another OUT, a page of its own in OUT, unless --docs says where. The data sets are looked for
+where sets.py says.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "runs" / "diagnosis"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # jobs stand side by side: one thread each
 
 
@@ -54,9 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = Parallel(n_jobs=asked.jobs, return_as="generator_unordered", batch_size=1)(work)
     for done, line in enumerate(lines, start=1):
         print(f"{done}/{len(jobs)} after {(time.perf_counter() - started) / 60:.1f} min: {line}", flush=True)
-    docs = asked.docs or (asked.out if asked.quick or asked.subjects or asked.half != "all" else ROOT / "docs")
-    page.write(scores.load(asked.out, [case.key for case in cases]), docs, designed=len(cases))
+    records = scores.load(asked.out, [case.key for case in cases])
+    if not records:
+        raise SystemExit(f"{asked.out} holds no result of these cases: run them first, without --score")
+    docs = asked.docs or (ROOT / "docs" if is_whole(asked) else asked.out)
+    page.write(records, docs, designed=len(cases))
     print((docs / "diagnosis.md").read_text())
+
+
+def is_whole(asked: argparse.Namespace) -> bool:
+    """Whether this is the benchmark as it is published, no part of it and nobody else's answers in it."""
+    part = asked.quick or asked.subjects or asked.half != "all" or asked.auditors or asked.auditor
+    return not part and asked.out.resolve() == OUT
 
 
 def missing(asked: argparse.Namespace, case: Any, named: Sequence[str]) -> list[str]:
@@ -73,7 +84,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--auditor", action="append", default=[], metavar="MODULE:NAME")
     parser.add_argument("--subjects", metavar="MODULE:LIST")
     parser.add_argument("--score", action="store_true")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "diagnosis")
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     return parser.parse_args(arguments)

@@ -176,3 +176,19 @@ def test_keys_and_groups() -> None:
     assert (case.key, case.group, case.column) == ("digits--lr-over-30--0.0333--0", "digits/lr-over-30", "quality")
     healthy = PlantedCase("usps", "", 0, 1)
     assert (healthy.key, healthy.column, healthy.frozen) == ("usps--healthy--0--1", "healthy", True)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [["--quick"], ["--half", "open"], ["--auditors", "uncork"], ["--auditor", "json:dumps"], ["--out", "elsewhere"]],
+)
+def test_only_the_whole_benchmark_is_published(part: list[str]) -> None:
+    assert runner.is_whole(runner.parse([]))
+    assert runner.is_whole(runner.parse(["--score", "--jobs", "1"]))
+    assert not runner.is_whole(runner.parse(part))
+
+
+def test_without_results_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="holds no result of these cases"):
+        run(tmp_path, "--score")
+    assert not list(tmp_path.iterdir())

@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from uncork.derived.bounds import at_most
 from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
@@ -69,15 +70,9 @@ def measure(
     metric = facts.metric
     seen, new = score(metric, train), score(metric, validation)
     gap = difference(new, seen, unit=metric.unit).scaled(metric.sign, metric.unit)
-    headroom = None
-    if gap.high is not None:
-        # A gap measured below zero bounds the headroom as if it had been measured as zero: never by nothing at all.
-        most = gap.high - min(gap.value or 0.0, 0.0)
-        method = "bounds only: between nothing and the whole gap"
-        headroom = Estimate(None, 0.0, most, metric.unit, gap.n, method)
     return Measurement(
         {"train": seen, "validation": new, "gap": gap},
-        headroom=headroom,
+        headroom=at_most(gap, "the whole gap"),
         summary=f"{metric.name} on train {_text(seen)}, on validation {_text(new)}, {metric.unit}.",
     )
 

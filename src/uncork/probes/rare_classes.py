@@ -11,10 +11,13 @@ Training minimises the average, so a class with few rows pays for the others.
 
 Estimator
 ---------
-Headroom: share of rare rows × (error of rare classes − error of the others), in errors per 1,000: what would go if
+`excess`: share of rare rows × (error of rare classes − error of the others), in errors per 1,000: what would go if
 rare classes were served as well as the rest. Which classes are rare is decided by their counts in train, never by
 their errors. Agresti-Caffo interval for the difference of two shares, t with the rare rows' degrees of freedom;
 unit one row; with groups of rows, t on the groups' influences.
+Headroom is known as bounds only, between nothing and the whole excess: rare classes may be the harder ones, and then
+more rows of them, or more weight, gain little or lose. With the excess' upper end below δ the verdict is clear, else
+undetermined until a remedy has been tried.
 `rarest_share`: share of the rarest class over an even share, counted.
 `worst_class`: the largest error of a class, Clopper-Pearson at 1 − α/K, so that picking it is allowed.
 Where no class is rare the verdict is clear by count, whatever the weakest class is.
@@ -51,6 +54,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from uncork.derived.bounds import at_most
 from uncork.derived.confidence import correct
 from uncork.derived.words import interval
 from uncork.probes._contract import probe
@@ -108,7 +112,8 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
     if not (even < RARE).any():
         limit = Limit("rarest_share", at_least=RARE)
         return Measurement(estimates, against=limit, details=details, summary=f"No class is rare. {weakest}")
-    headroom = excess(wrong, rare, clusters=validation.clusters)
+    estimates["excess"] = excess(wrong, rare, clusters=validation.clusters)
+    headroom = at_most(estimates["excess"], "the whole excess")
     rare_names = ", ".join(facts.classes[c] for c in np.flatnonzero(even < RARE)[:5])
     return Measurement(estimates, headroom, None, details, summary=f"Rare in {where}: {rare_names}. {weakest}")
 
