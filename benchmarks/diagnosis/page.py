@@ -94,17 +94,18 @@ Of the headrooms that uncork promises first, with an interval, those that hold w
 
 ## What fails, and why
 
-* **`rare-classes` promises what no repair keeps.** Its headroom is what would be gained if the weaker classes were as
-  easy as the others, but mostly they are harder, not rarer: repeating their rows gains little or loses. It is behind
-  the false alarms and most of the broken promises. It names planted imbalance, and should bound, not promise.
+* **Planted imbalance is not named.** `rare-classes` bounds what there is to gain, and promises nothing: rare classes
+  are often the harder ones, and then repeating their rows gains little or loses. When it promised the whole excess of
+  their errors, it kept 1 of 19 promises here and was behind every false alarm. What weighing them gains takes a model
+  trained so.
 * **Wrong labels, scarce data, shortcuts and shifts are not named.** There is no probe for them: they don't show in one
   checkpoint's outputs on train and validation, and take models trained again on parts of the data, or inputs changed on
   purpose.
 * **What is found is mostly found by a rival.** A recipe that underfits (too few steps, a wrong learning rate) loses to
   boosting or a linear model, and swapping the family recovers what the recipe's repair would. That is a right answer
   here, and a dear one: the user changes the model where a number would have done.
-* **Two thresholds on train and validation error are as good as this version** by top-1, within what so few cases can
-  tell, and cost nothing. They promise no amount, and no cause.
+* **Two thresholds on train and validation error name the right one at least as often** as this version, as far as so
+  few cases can tell, and cost nothing. They promise no amount, and no cause.
 * Of the gates only `leaked-examples` is there; wrong input scales, broken layers and slow loaders have no probe yet.
 
 ## Gates, trust and cost
