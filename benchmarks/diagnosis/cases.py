@@ -19,6 +19,9 @@ COLUMNS = {
     "split-shift": "gate",
     "miscalibration": "trust",
     "unguaranteed-errors": "trust",
+    "retraining-churn": "trust",
+    "membership-leakage": "trust",
+    "excess-capacity": "cost",
     "wasted-compute": "cost",
 }
 

@@ -14,6 +14,7 @@ _HOME = {
     "Split": "uncork.data.split",
     "Recipe": "uncork.train.recipe",
     "Metric": "uncork.schema.metric",
+    "Pool": "uncork.schema.pool",
     "Subject": "uncork.schema.subject",
     "Predictions": "uncork.models.predictions",
     "audit": "uncork.run.audit",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from uncork.schema.errors import BadInput as BadInput
     from uncork.schema.errors import UncorkError as UncorkError
     from uncork.schema.metric import Metric as Metric
+    from uncork.schema.pool import Pool as Pool
     from uncork.schema.report import Report as Report
     from uncork.schema.subject import Subject as Subject
     from uncork.train.recipe import Recipe as Recipe

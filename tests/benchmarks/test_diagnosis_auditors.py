@@ -214,9 +214,13 @@ def test_a_report_is_read_in_order() -> None:
     ]
 
 
-def test_without_a_principal_finding_a_report_names_nothing_of_quality() -> None:
-    found = [finding("scarce-data", value=90.0, tier="investment"), finding("miscalibration", column="trust")]
-    assert answers(report(*found)) == [Answer("miscalibration")]
+def test_without_a_principal_finding_a_report_names_no_defect() -> None:
+    found = [
+        finding("overfitting", value=95.0),  # proven by itself, not once corrected for how many were looked at
+        finding("scarce-data", value=90.0, tier="investment"),
+        finding("miscalibration", column="trust"),
+    ]
+    assert answers(report(*found)) == [Answer("scarce-data", 90.0, 85.0, 95.0), Answer("miscalibration")]
     assert answers(report()) == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,19 @@ from uncork.gather._contract import Context
 from uncork.run.admit import admit
 
 
-def inline(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+class Inline:
     """A `Fan` that runs in this process."""
-    return [function(*job) for job in jobs]
+
+    workers = 2
+
+    def __call__(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return [function(*job) for job in jobs]
+
+    def each(self, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        return (function(*job) for job in jobs)
+
+
+inline = Inline()
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,19 @@ from scipy import stats
 from uncork.probes.overfitting import measure
 from uncork.schema.artifacts import PassData
 from uncork.schema.metric import Metric
+from uncork.schema.pool import PoolData
 from uncork.schema.seeds import generator
 from uncork.testing.artifacts import a_pass, facts
 from uncork.testing.measurements import check_measurement
+from uncork.testing.pools import a_pool, no_pool
 from uncork.testing.probes import check_probe, verdict
 
 
-def given(train: PassData, validation: PassData, metric: str = "error", **known: Any) -> dict[str, Any]:
-    return {"train": train, "validation": validation, "facts": facts(metric=Metric(metric), **known)}
+def given(
+    train: PassData, validation: PassData, metric: str = "error", pool: PoolData | None = None, **known: Any
+) -> dict[str, Any]:
+    known_ = facts(metric=Metric(metric), **known)
+    return {"train": train, "validation": validation, "pool": no_pool() if pool is None else pool, "facts": known_}
 
 
 def test_keeps_the_contract_and_never_proves_a_bottleneck(drawn: Any) -> None:
@@ -98,7 +103,8 @@ def test_regression(metric: str) -> None:
 def test_a_callable_metric_does_not_depend_on_the_order_of_rows() -> None:
     metric = Metric(lambda p, y: float(np.mean(p.argmax(axis=1) != y)), higher_is_better=False, name="mine")
     known = facts(metric=metric)
-    check_probe(measure, lambda: {"train": a_pass(40, error=0.1), "validation": a_pass(30, error=0.2), "facts": known})
+    passes = {"train": a_pass(40, error=0.1), "validation": a_pass(30, error=0.2)}
+    check_probe(measure, lambda: {**passes, "pool": no_pool(), "facts": known})
 
 
 @pytest.mark.filterwarnings("error")
@@ -106,3 +112,32 @@ def test_a_callable_metric_does_not_depend_on_the_order_of_rows() -> None:
 def test_edge_cases(edge: PassData, metric: str) -> None:
     artifacts = given(a_pass(200, error=0.05), edge, metric)
     check_measurement(measure, measure(**artifacts, rng=generator(0)), artifacts)
+
+
+def test_a_confirmed_gain_by_weight_decay_is_the_headroom() -> None:
+    """Planted: 50 per 1,000. The gap, three times as large, no longer stands for what is to be had."""
+    pool = a_pool(3000, 3000, error=0.2, arms={"decay-x30": -0.05}, confirmed=("decay-x30",))
+    artifacts = given(a_pass(3000, error=0.05), a_pass(3000, error=0.2), pool=pool)
+    check_probe(measure, lambda: artifacts)
+    found = measure(**artifacts, rng=generator(0))
+    assert found.headroom.low < 50 < found.headroom.high < found.estimates["gap"].low
+    assert "30 times the weight decay the recipe gains" in found.summary
+    assert verdict(measure, artifacts) == "bottleneck"
+
+
+def test_weight_decay_that_gains_nothing_leaves_the_whole_gap() -> None:
+    """Another way to regularise may still gain: the screen's upper end bounds this one only."""
+    pool = a_pool(3000, 3000, error=0.2, arms={"decay-x30": 0.05})
+    artifacts = given(a_pass(3000, error=0.05), a_pass(3000, error=0.2), pool=pool)
+    found = measure(**artifacts, rng=generator(0))
+    assert found.headroom.value is None
+    assert found.headroom.high == pytest.approx(found.estimates["gap"].high)
+    assert "gains nothing at half size" in found.summary
+    assert verdict(measure, artifacts) == "undetermined"
+
+
+def test_a_pool_does_not_change_what_is_known_without_it() -> None:
+    artifacts = given(a_pass(3000, error=0.05), a_pass(3000, error=0.2))
+    alone = measure(**artifacts, rng=generator(0))
+    left_out = {"decay-x30": "the recipe is a callable"}
+    assert measure(**{**artifacts, "pool": a_pool(left_out=left_out)}, rng=generator(0)) == alone

@@ -10,12 +10,16 @@ import pytest
 from uncork.probes._contract import registered
 
 
-def test_the_six_probes_are_there() -> None:
+def test_the_probes_are_there() -> None:
     assert {
+        "excess-capacity",
         "leaked-examples",
         "miscalibration",
+        "missing-capacity",
+        "mistuned-training",
         "overfitting",
         "rare-classes",
+        "undertraining",
         "unguaranteed-errors",
         "wrong-family",
     } <= set(registered())

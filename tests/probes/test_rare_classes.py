@@ -13,16 +13,24 @@ from uncork.probes.rare_classes import excess, measure
 from uncork.schema.artifacts import PassData
 from uncork.schema.finding import NotApplicable
 from uncork.schema.metric import Metric
+from uncork.schema.pool import PoolData
 from uncork.schema.seeds import generator
 from uncork.testing.artifacts import a_pass, facts
 from uncork.testing.measurements import check_measurement
+from uncork.testing.pools import a_pool, no_pool
 from uncork.testing.probes import check_probe, verdict
 
 IMBALANCED = (480, 500, 20)
 
 
-def given(validation: PassData, counts: tuple[int, ...] = IMBALANCED, **known: Any) -> dict[str, Any]:
-    return {"validation": validation, "facts": facts(class_counts=counts, **known)}
+def given(
+    validation: PassData, counts: tuple[int, ...] = IMBALANCED, pool: PoolData | None = None, **known: Any
+) -> dict[str, Any]:
+    return {
+        "validation": validation,
+        "pool": no_pool() if pool is None else pool,
+        "facts": facts(class_counts=counts, **known),
+    }
 
 
 def labels(n: int, seed: int) -> np.ndarray:
@@ -117,7 +125,7 @@ def test_a_rare_class_absent_from_validation_is_undetermined() -> None:
 def test_without_train_validation_is_counted() -> None:
     y = np.r_[np.zeros(450, int), np.full(50, 1)]
     passed = PassData.of_logits(np.eye(2)[y], y)
-    found = measure(validation=passed, facts=facts(), rng=generator(0))
+    found = measure(validation=passed, pool=no_pool(), facts=facts(), rng=generator(0))
     assert found.estimates["rarest_share"].value == pytest.approx(0.2)
     assert "validation" in found.estimates["rarest_share"].method
 
@@ -138,7 +146,7 @@ def test_excess_by_brute_force() -> None:
     ],
 )
 def test_not_applicable_says_why(known: dict[str, Any], why: str) -> None:
-    outcome = measure(validation=a_pass(100, error=0.1), facts=facts(**known), rng=generator(0))
+    outcome = measure(validation=a_pass(100, error=0.1), pool=no_pool(), facts=facts(**known), rng=generator(0))
     assert isinstance(outcome, NotApplicable)
     assert why in outcome.reason
 
@@ -150,3 +158,33 @@ def test_edge_cases(edge: PassData, skewed: bool) -> None:
     counts = (1, *[100] * (classes - 1)) if skewed else (100,) * classes
     artifacts = given(edge, counts)
     check_measurement(measure, measure(**artifacts, rng=generator(0)), artifacts)
+
+
+def test_a_confirmed_gain_by_balancing_is_the_headroom(drawn: Any) -> None:
+    """Planted: 50 per 1,000, over all classes."""
+    y = labels(2000, 0)
+    pool = a_pool(3000, 3000, error=0.2, arms={"balanced": -0.05}, confirmed=("balanced",))
+    artifacts = given(drawn(y, np.where(y == 2, 0.5, 0.1), 0, classes=3), pool=pool)
+    check_probe(measure, lambda: artifacts)
+    found = measure(**artifacts, rng=generator(0))
+    assert found.headroom.low < 50 < found.headroom.high
+    assert [d.kind for d in found.details] == ["table", "table"]
+    assert verdict(measure, artifacts) == "bottleneck"
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        a_pool(1000, 1000, arms={"balanced": 0.05}),
+        a_pool(left_out={"balanced": "the time given was used up"}),
+        a_pool(arms={"balanced": -0.2}, left_out={"full": "the time given was used up"}),
+    ],
+    ids=["futile", "left out", "not confirmed"],
+)
+def test_where_balancing_is_not_confirmed_the_whole_excess_bounds_it(drawn: Any, pool: PoolData) -> None:
+    y = labels(2000, 0)
+    artifacts = given(drawn(y, np.where(y == 2, 0.5, 0.1), 0, classes=3))
+    alone = measure(**artifacts, rng=generator(0))
+    found = measure(**{**artifacts, "pool": pool}, rng=generator(0))
+    assert found.headroom == alone.headroom
+    assert verdict(measure, {**artifacts, "pool": pool}) == "undetermined"

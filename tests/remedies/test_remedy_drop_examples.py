@@ -10,9 +10,10 @@ import pytest
 
 from uncork import BadInput, Subject
 from uncork.models.adapt import adapt
-from uncork.remedies.drop_examples import apply, flag, listed
+from uncork.remedies.drop_examples import apply, listed
 from uncork.schema.errors import Unavailable
 from uncork.schema.seeds import generator
+from uncork.stats.confident import flag
 from uncork.testing.remedies import check_remedy
 
 TURNED = generator(0, "turned").permutation(500)[:100]  # as in conftest, at a share of .2
@@ -34,24 +35,6 @@ def probability(noisy: Subject) -> np.ndarray:
     return cross_val_predict(forest, x, noisy.train.y, cv=4, method="predict_proba")
 
 
-def noisy_probabilities(seed: int, n: int = 800, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(scale=2, size=(n, classes))
-    y = (logits + rng.gumbel(scale=1.5, size=logits.shape)).argmax(axis=1)
-    p = np.exp(logits)
-    return p / p.sum(axis=1, keepdims=True), y
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_flags_equal_cleanlabs(seed: int) -> None:
-    from cleanlab.filter import find_label_issues
-
-    p, y = noisy_probabilities(seed)
-    theirs = find_label_issues(y, p, filter_by="confident_learning", n_jobs=1)
-    assert 20 < theirs.sum() < 700
-    assert np.mean(flag(p, y) == theirs) >= 0.998
-
-
 def test_flags_equal_cleanlabs_on_digits(noisy: Subject, probability: np.ndarray) -> None:
     from cleanlab.filter import find_label_issues
 
@@ -61,21 +44,6 @@ def test_flags_equal_cleanlabs_on_digits(noisy: Subject, probability: np.ndarray
     turned = np.isin(np.arange(500), TURNED)
     assert mine[turned].mean() > 0.7
     assert mine[~turned].mean() < 0.1
-
-
-def test_flags_by_hand() -> None:
-    """Average own probability: .6 for class 0, .5 for class 1, none for class 2, which no row has."""
-    p = np.array([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.45, 0.55, 0.0], [0.05, 0.05, 0.9]])
-    y = np.array([0, 0, 1, 1, 0])
-    assert np.isclose(p[[2, 3], 1].mean(), 0.475)
-    # Row 1: class 1 reaches its average. Row 2: class 0 is likelier but below its average (.417): .5 is above it.
-    assert flag(p, y).tolist() == [False, True, True, False, False]
-
-
-def test_a_row_whose_likeliest_class_is_its_label_is_not_contradicted() -> None:
-    p = np.array([[0.6, 0.4], [0.99, 0.01], [0.95, 0.05], [0.7, 0.3]])
-    y = np.array([0, 0, 0, 1])
-    assert not flag(p, y)[0]  # class 1 reaches its average of .3, but class 0 is likelier still
 
 
 def test_a_list_is_followed_to_the_letter(noisy: Subject, case_of: Callable[..., Any]) -> None:

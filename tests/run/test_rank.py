@@ -123,7 +123,8 @@ def test_not_measured() -> None:
 
 
 def test_family_counts_registered_defects_of_quality() -> None:
-    assert quality_family() == len(["overfitting", "rare-classes", "wrong-family"])
+    changed = ["mistuned-training", "missing-capacity", "overfitting", "rare-classes", "undertraining"]
+    assert quality_family() == len([*changed, "wrong-family", "wrong-labels"])
 
 
 def test_a_probe_that_cannot_be_imported_is_an_error_of_its_own() -> None:

@@ -13,11 +13,13 @@ import pytest
 from run_helpers import FAST, rows, small, split, timeless
 
 from uncork import BadInput, Metric, Predictions, Split, Subject, audit
+from uncork.gather._contract import Training
 from uncork.probes._contract import registered
 from uncork.run.admit import admit
 from uncork.run.executor import Executor
 from uncork.run.plan import make_plan
 from uncork.schema.artifacts import Pass
+from uncork.schema.pool import Pool
 from uncork.schema.report import Report, json_schema
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "report.schema.json"
@@ -31,7 +33,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Every probe on the small subject."""
-    return audit(small(), out=tmp_path_factory.mktemp("whole") / "run")
+    return audit(small(), pool="off", out=tmp_path_factory.mktemp("whole") / "run", preview=True)
 
 
 def admitted(subject: Subject, **settings: Any) -> Any:
@@ -42,18 +44,36 @@ def admitted(subject: Subject, **settings: Any) -> Any:
 
 
 def test_same_plan_same_seed_same_report() -> None:
-    first, second = (audit(small(), out=f"run-{i}", probes=FAST) for i in (1, 2))
+    first, second = (audit(small(), out=f"run-{i}", probes=FAST, pool="off") for i in (1, 2))
     assert timeless(first) == timeless(second)
     written = [json.loads(Path(f"run-{i}/report.json").read_text()) for i in (1, 2)]
     assert list(written[0]) == list(written[1])
-    assert Path("run-1/plan.json").read_bytes() == Path("run-2/plan.json").read_bytes()
+    plans = [json.loads(Path(f"run-{i}/plan.json").read_text()) for i in (1, 2)]
+    assert all(plan.pop("timed").keys() == {"seconds_per_row", "training"} for plan in plans)
+    assert plans[0] == plans[1]
 
 
 @pytest.mark.parametrize("id", registered())
 def test_a_probe_does_not_depend_on_which_others_ran(id: str, whole: Report) -> None:
-    alone = audit(small(), out="alone", probes=[id])
+    alone = audit(small(), out="alone", probes=[id], pool="off")
     (mine,) = timeless(alone)["findings"]
     assert mine in timeless(whole)["findings"]
+
+
+def reads_the_pool(id: str) -> bool:
+    return any(isinstance(request, Pool) for request in registered()[id].requires.values())
+
+
+@pytest.mark.slow
+def test_with_the_same_engine_retraining_gives_the_same_report_whichever_probes_ran(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("uncork.run.audit.time_members", lambda *_: {"": Training(0.1)})
+    first, second = (audit(small(), out=f"run-{i}", preview=True) for i in (1, 2))
+    assert timeless(first) == timeless(second)
+    for id in filter(reads_the_pool, registered()):
+        (mine,) = timeless(audit(small(), out=f"alone-{id}", probes=[id]))["findings"]
+        assert mine in timeless(first)["findings"], id
 
 
 def test_another_seed_changes_what_is_drawn_and_nothing_else(whole: Report) -> None:
@@ -132,8 +152,8 @@ def test_validation_that_was_given_is_used() -> None:
 
 
 def test_the_dearest_probe_goes_and_is_listed_with_its_price() -> None:
-    report = audit(small(), budget=1.0, out="run")
-    left_out = [f for f in report.findings if f.verdict == "not-run"]
+    report = audit(small(), budget=1.0, pool="off", out="run")
+    left_out = [f for f in report.findings if f.reason.startswith("would take")]
     assert [f.id for f in left_out] == ["wrong-family"]
     assert left_out[0].reason.startswith("would take about 3 s more, and 1 s were given: try --budget ")
     assert left_out[0].reason.endswith(" or --probes wrong-family")
@@ -172,10 +192,8 @@ def test_a_gatherer_that_fails_sinks_only_its_own_findings(monkeypatch: pytest.M
     monkeypatch.setattr(
         "uncork.run.audit.gatherers", lambda: {**gatherers(), Trial: dataclasses.replace(found, gather=burst)}
     )
-    report = audit(small(), out="run")
-    assert {f.id: f.verdict for f in report.findings if f.verdict in ("error", "not-applicable")} == {
-        "wrong-family": "error"
-    }
+    report = audit(small(), pool="off", out="run")
+    assert {f.id for f in report.findings if f.verdict == "error"} == {"wrong-family"}
     assert report.finding("wrong-family").reason.startswith("ZeroDivisionError: the kettle burst (in test_run_audit.py")
 
 
@@ -204,8 +222,8 @@ def test_without_train_or_recipe_probes_say_why() -> None:
 
 def test_unknown_settings() -> None:
     for settings, message in (
-        ({"pool": 8}, "pool=8: this version retrains no pool, leave it at 'auto'"),
-        ({"backend": "threads"}, "backend 'threads' is not known: use one of loky"),
+        ({"pool": 8}, "pool=8: give 'auto', 'off' to retrain nothing, or what Pool.from_predictions"),
+        ({"backend": "threads"}, "backend 'threads' is not known: use one of loky, dask, ray"),
         ({"probes": []}, "no probe is named: choose from "),
     ):
         with pytest.raises(BadInput, match=message.replace("(", r"\(")):
@@ -225,7 +243,7 @@ def test_a_regression() -> None:
     y = x[:, 0] + 0.1 * np.random.default_rng(1).normal(size=900)
     ridge = Ridge().fit(x[:300], y[:300])
     subject = Subject(ridge, train=Split(x[:300], y[:300]), test=Split(x[300:], y[300:]), metric="rmse")
-    report = audit(subject, out="run")
+    report = audit(subject, pool="off", out="run")
     assert (report.headline.unit, report.subject["task"]) == ("RMSE", "regression")
     assert report.headline.value == pytest.approx(0.1, rel=0.15)
     verdicts = {f.id: f.verdict for f in report.findings}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uncork.cli.shared import Budget, Out, Quiet, Seed, listed, progress, show
+from uncork.cli.shared import Address, Backend, Budget, Out, Quiet, Seed, listed, progress, show
 from uncork.schema.errors import BadInput
+
+if TYPE_CHECKING:
+    from uncork.schema.given_pool import GivenPool
+
+SWITCHES = ("auto", "off")
 
 
 def audit(
@@ -24,16 +30,30 @@ def audit(
         str | None, typer.Option(help="The columns of probabilities, a,b,c. Default: found by their sum.")
     ] = None,
     id: Annotated[str | None, typer.Option(help="The column of row ids in the tables of predictions.")] = None,
+    pool: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|TABLE",
+            help="auto: retrain as the budget allows; off: never; a CSV or Parquet table of out-of-fold predictions of "
+            "train: these instead.",
+        ),
+    ] = "auto",
+    fold: Annotated[
+        str | None, typer.Option(help="With --pool TABLE: the column that numbers the folds. Default: fold.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="With --predictions: error (default), accuracy, log-loss or auc.")
     ] = None,
     budget: Budget = "10m",
     out: Out = None,
     probes: Annotated[str | None, typer.Option(help="Probes to run, a,b,c. Default: all; see `uncork probes`.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Run the probes that are in preview, too.")] = False,
     describe_only: Annotated[
         bool, typer.Option("--describe-only", help="Describe on all of test; nothing can be treated afterwards.")
     ] = False,
     seed: Seed = 0,
+    backend: Backend = "loky",
+    address: Address = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure what holds a model back, and rank it."""
@@ -48,8 +68,10 @@ def audit(
         about |= {"columns": listed(columns), "id": id, "metric": metric or "error"}
         source = {"kind": "predictions", **about}
     else:
-        beside = {"--label": label, "--validation": validation, "--train": train, "--columns": columns}
-        for option, given in {**beside, "--id": id, "--metric": metric}.items():
+        beside = {"--label": label, "--validation": validation, "--train": train, "--metric": metric}
+        if pool in SWITCHES:
+            beside |= {"--columns": columns, "--id": id}
+        for option, given in beside.items():
             if given is not None:
                 raise BadInput(f"{option} goes with --predictions: a Subject says such things itself, in its file")
         source = {"kind": "file", "spec": subject}
@@ -60,12 +82,29 @@ def audit(
         budget=budget,
         out=out,
         probes=listed(probes),
+        preview=preview,
+        pool=brought(pool, fold, id, listed(columns)),
         seed=seed,
+        backend=backend,
+        address=address,
         describe_only=describe_only,
         source=source,
         progress=progress(quiet),
     )
     show(report, quiet)
+
+
+def brought(pool: str, fold: str | None, id: str | None, columns: list[str] | None) -> str | GivenPool:
+    """What `--pool` names."""
+    if pool in SWITCHES:
+        if fold is not None:
+            raise BadInput("--fold goes with --pool TABLE, a table of out-of-fold predictions")
+        return pool
+    from uncork.schema.pool import Pool
+
+    if Path(pool).suffix not in (".csv", ".parquet"):
+        raise BadInput(f"--pool {pool}: give auto, off, or a table, .csv or .parquet")
+    return Pool.from_predictions(pool, fold, ids=id, columns=columns)
 
 
 def treat(
@@ -79,6 +118,8 @@ def treat(
         typer.Option(help="For drop-examples: a table of out-of-fold probabilities, a row per row of train."),
     ] = None,
     budget: Budget = "10m",
+    backend: Backend = "loky",
+    address: Address = None,
     quiet: Quiet = False,
 ) -> None:
     """Apply the remedies worth trying, keep what helps, and prove it once on test."""
@@ -91,7 +132,15 @@ def treat(
     if out_of_fold is not None:
         table = read_table(out_of_fold)
         evidence["out_of_fold"] = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    report = apply(run, budget=budget, remedies=listed(remedies), evidence=evidence, progress=progress(quiet))
+    report = apply(
+        run,
+        budget=budget,
+        remedies=listed(remedies),
+        evidence=evidence,
+        backend=backend,
+        address=address,
+        progress=progress(quiet),
+    )
     show(report, quiet)
 
 

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 Budget = Annotated[str, typer.Option(help="Time to spend, such as 90s, 10m or 2h.")]
 Out = Annotated[str | None, typer.Option(help="The run folder. Default: runs/NAME.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Backend = Annotated[
+    str, typer.Option(metavar="loky|dask|ray", help="Where retraining runs: processes of this machine, or a cluster.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="The scheduler of a dask or ray cluster. Default: one on this machine, for the run.")
+]
 Seed = Annotated[int, typer.Option(help="The root of everything random.")]
 
 

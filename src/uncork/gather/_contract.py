@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 from uncork.data.split import Split
+from uncork.gather.store import Store
 from uncork.models.base import Model
 from uncork.schema.artifacts import FactsData, Request
 from uncork.schema.contract import Gatherer, discover, identify, module_doc
 from uncork.schema.errors import Unavailable
+from uncork.schema.given_pool import GivenPool
 from uncork.schema.subject import Subject
 
-#: Runs a function on each tuple of arguments in processes of their own, one thread each; results in order.
-Fan = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], list[Any]]
+
+class Fan(Protocol):
+    """Runs a function on tuples of arguments in processes of their own, one thread each: `workers` side by side."""
+
+    @property
+    def workers(self) -> int: ...
+
+    def __call__(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], /) -> list[Any]:
+        """The results in the order of the jobs."""
+
+    def each(self, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], /) -> Iterator[Any]:
+        """The results as they are completed. A job is drawn only when a worker is free for it."""
+
+
+class Training(NamedTuple):
+    """Wall time of training one model and running it on train and validation, where `stack` are trained at once."""
+
+    seconds: float
+    stack: int = 1
 
 
 @dataclass(frozen=True)
 class Context:
     """A subject that was found fit to audit. Labels are class indices; `validation` is never absent.
 
-    `seconds_per_row`: time of one forward pass, from the warm-up. `fan`: see `Fan`.
+    `seconds_per_row`: time of one forward pass, from the warm-up. `fan`: see `Fan`. `training`: by arm of the pool, ""
+    for the recipe itself; empty where none was timed. `store`: keeps the parts of long work.
+    `deadline`: on the monotonic clock; no further part of long work is begun after it. `given`: the pool that the user
+    brought, checked and in the order of train's rows; nothing is then retrained.
     """
 
     subject: Subject
@@ -31,6 +53,10 @@ class Context:
     batch_size: int
     seconds_per_row: float
     fan: Fan
+    training: Mapping[str, Training] = field(default_factory=dict)
+    store: Store | None = None
+    deadline: float | None = None
+    given: GivenPool | None = None
 
     def split(self, name: str) -> Split:
         """One split by name. Raises Unavailable where the subject has none."""
@@ -45,13 +71,21 @@ class Context:
 
 
 def gatherer(
-    request: type[Request], *, price: Callable[[Any, Context], float]
+    request: type[Request], *, price: Callable[[Any, Context], float], stored: bool = True
 ) -> Callable[[Callable[[Any, Context], Any]], Gatherer]:
-    """Announces the function that answers one kind of request. `price` returns seconds, from the warm-up's speed."""
+    """Announces the function that answers one kind of request. `price` returns seconds, from the warm-up's speed.
+
+    `stored`: see `Gatherer`.
+    """
 
     def wrap(gather: Callable[[Any, Context], Any]) -> Gatherer:
         return Gatherer(
-            id=identify(gather.__module__), request=request, gather=gather, price=price, doc=module_doc(gather)
+            id=identify(gather.__module__),
+            request=request,
+            gather=gather,
+            price=price,
+            doc=module_doc(gather),
+            stored=stored,
         )
 
     return wrap

@@ -3,7 +3,8 @@
 What it measures
 ----------------
 The error of every class, with intervals that hold for all classes together; and how much of the error is owed to
-classes that hold less than half of an even share of train being worse than the others.
+classes that hold less than half of an even share of train being worse than the others. Where the recipe can be trained
+again, also what it gains by repeating rows of rarer classes, which is of the recipe, not of the checkpoint.
 
 Why it limits the model
 -----------------------
@@ -15,8 +16,12 @@ Estimator
 rare classes were served as well as the rest. Which classes are rare is decided by their counts in train, never by
 their errors. Agresti-Caffo interval for the difference of two shares, t with the rare rows' degrees of freedom;
 unit one row; with groups of rows, t on the groups' influences.
-Headroom is known as bounds only, between nothing and the whole excess: rare classes may be the harder ones, and then
-more rows of them, or more weight, gain little or lose. With the excess' upper end below δ the verdict is clear, else
+Headroom: what is gained in the metric, over all classes, by repeating rows of rarer classes until all are as frequent,
+where that gains in a screen (4 halves of train against plain ones, on the rows that a half did not see) and so is
+confirmed: 3 models of all of train against the plain ones of the same seeds, on validation, mean over rows and seeds by
+crossed variance components. Otherwise, and where that gain is surely below δ, bounds only, between nothing and the
+whole excess: rare classes may be the harder ones, and then more rows of them, or more weight, gain little or lose; and
+one remedy that fails does not speak for the others. With the excess' upper end below δ the verdict is clear, else
 undetermined until a remedy has been tried.
 `rarest_share`: share of the rarest class over an even share, counted.
 `worst_class`: the largest error of a class, Clopper-Pearson at 1 − α/K, so that picking it is allowed.
@@ -26,6 +31,8 @@ When it misleads
 ----------------
 A rare class may be hard for reasons that more rows don't mend. Validation with few rare rows leaves it undetermined,
 not bad. Other shares in deployment than in validation change the figure. `worst_class` takes rows in groups as rows.
+Repeating rows may serve rare classes better and cost the others as much: then nothing is gained in the metric, and
+whether it is worth it is for a cost matrix to say.
 
 Remedies and their safety
 -------------------------
@@ -35,10 +42,16 @@ Example
 -------
 >>> import numpy as np
 >>> from uncork.testing.artifacts import a_pass, facts
->>> even = facts(class_counts=(500, 480, 520))
->>> found = measure(validation=a_pass(900, error=0.1, classes=3), facts=even, rng=np.random.default_rng(0))
+>>> from uncork.testing.pools import a_pool, no_pool
+>>> even, skewed = facts(class_counts=(500, 480, 520)), facts(class_counts=(500, 480, 20))
+>>> passed, rng = a_pass(900, error=0.1, classes=3), np.random.default_rng(0)
+>>> found = measure(validation=passed, pool=no_pool(), facts=even, rng=rng)
 >>> found.headroom is None, found.against.at_least
 (True, 0.5)
+>>> tried = a_pool(2000, 2000, arms={"balanced": -0.05}, confirmed=("balanced",))
+>>> found = measure(validation=passed, pool=tried, facts=skewed, rng=rng)
+>>> found.headroom.low < 50 < found.headroom.high
+True
 
 References
 ----------
@@ -54,12 +67,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from uncork.derived.arms import arm_table, confirmed, delta, gain_or, screens, unanswered
 from uncork.derived.bounds import at_most
 from uncork.derived.confidence import correct
 from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Detail, Estimate, Limit, Measurement, NotApplicable
+from uncork.schema.pool import Pool, PoolData
 from uncork.stats.means import clustered, mean
 from uncork.stats.simultaneous import shares_by_class
 
@@ -74,9 +89,15 @@ RARE = 0.5
     column="quality",
     title="No class is served worse for being rare",
     failure_title="Classes that are rare in train are served worse",
-    requires={"validation": Pass("validation"), "facts": Facts()},
+    requires={
+        "validation": Pass("validation"),
+        "pool": Pool(halves=4, full=3, questions=("balance",)),
+        "facts": Facts(),
+    },
 )
-def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
+def measure(
+    *, validation: PassData, pool: PoolData, facts: FactsData, rng: np.random.Generator
+) -> Measurement | NotApplicable:
     if facts.task != "classification":
         return NotApplicable("a regression has no classes")
     if facts.metric.kind not in ("error", "accuracy"):
@@ -115,7 +136,16 @@ def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator)
     estimates["excess"] = excess(wrong, rare, clusters=validation.clusters)
     headroom = at_most(estimates["excess"], "the whole excess")
     rare_names = ", ".join(facts.classes[c] for c in np.flatnonzero(even < RARE)[:5])
-    return Measurement(estimates, headroom, None, details, summary=f"Rare in {where}: {rare_names}. {weakest}")
+    said = f"Rare in {where}: {rare_names}. {weakest}"
+    if unanswered(pool, "balance") is not None:
+        return Measurement(estimates, headroom, None, details, summary=said)
+    answer = confirmed(pool, facts.metric, "balance")
+    return Measurement(
+        {**estimates, **screens(pool, facts.metric, "balance")},
+        headroom=gain_or(answer, headroom, delta(pool, facts.metric)),
+        details=(*details, arm_table(pool, facts.metric, ("balance",))),
+        summary=f"{said} {answer.sentence}",
+    )
 
 
 def excess(

@@ -41,21 +41,10 @@ from uncork.remedies._retrain import random_rows, retrain_without
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.seeds import integer_seed
 from uncork.schema.subject import Subject
+from uncork.stats.confident import flag
 from uncork.train.folds import out_of_fold
 
 FOLDS = 4
-
-
-def flag(probability: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) mask of rows whose label the out-of-sample `probability` (n, K) contradicts, by confident learning."""
-    classes = probability.shape[1]
-    own = probability[np.arange(len(y)), y]
-    size = np.bincount(y, minlength=classes)
-    threshold = np.bincount(y, weights=own, minlength=classes) / np.maximum(size, 1)
-    confident = np.where((probability >= threshold) & (size > 0), probability, -1.0)
-    best = confident.argmax(axis=1)
-    contradicted: np.ndarray = (confident.max(axis=1) >= 0) & (best != y) & (probability.argmax(axis=1) != y)
-    return contradicted
 
 
 def listed(ids: Sequence[object], known: np.ndarray) -> np.ndarray:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from uncork.gather._contract import Context, gatherers
+from uncork.gather._given import settled
+from uncork.gather.pool import time_members
 from uncork.gather.store import Store
 from uncork.probes._contract import broken, registered
 from uncork.run.admit import admit
@@ -25,7 +29,9 @@ from uncork.schema.artifacts import Facts, Fingerprints, Pass, PassData, Profile
 from uncork.schema.contract import Probe
 from uncork.schema.errors import BadInput, DiskFull, Unavailable
 from uncork.schema.finding import Finding
+from uncork.schema.given_pool import GivenPool
 from uncork.schema.metric import Metric
+from uncork.schema.pool import Pool
 from uncork.schema.report import Report
 from uncork.schema.subject import Subject
 from uncork.stats.score import score
@@ -35,30 +41,42 @@ def audit(
     subject: Subject,
     *,
     budget: str | float = "10m",
-    pool: str = "auto",
+    pool: str | GivenPool = "auto",
     out: str | Path | None = None,
     probes: Sequence[str] | None = None,
     backend: str = "loky",
+    address: str | None = None,
     seed: int = 0,
+    preview: bool = False,
     describe_only: bool = False,
     source: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measures what holds `subject` back, ranks it, and writes the run folder `out` (default: runs/NAME).
 
-    `budget`: time to spend, such as "90s", "10m", "2h". `probes`: ids, default all. `pool`: "auto"; this version
-    retrains no pool. `describe_only`: all of test is described, nothing can be treated afterwards. `source`: how to
-    make the subject again, kept for `uncork treat`. Given again with the same `out`, it goes on from where it was
-    stopped. Raises BadInput, with nothing half-written, where the subject or an argument can't be used.
+    `budget`: time to spend, such as "90s", "10m", "2h". `probes`: ids, default all but previews, or with `preview` all.
+    `pool`: "auto" retrains the recipe as often as the probes ask for and the budget allows, "off" never; what is there
+    already is brought as `Pool.from_predictions(...)` or `Pool.from_checkpoints(...)`, and nothing is retrained.
+    `describe_only`: all of test is described, nothing can be treated afterwards. `source`: how to
+    make the subject again, kept for `uncork treat`. `backend`: where retraining runs, "loky" (processes of this
+    machine), "dask" or "ray", on the cluster at `address` where one is given. Given again with the same `out`, it goes
+    on from where it was stopped. Raises BadInput, with nothing half-written, where the subject or an argument can't be
+    used.
     """
     started, progress = time.perf_counter(), progress or Silent()
-    if pool != "auto":
-        raise BadInput(f"pool={pool!r}: this version retrains no pool, leave it at 'auto'")
-    chosen, seconds = choose(probes), duration(budget)
+    given = pool if isinstance(pool, GivenPool) else None
+    if given is None and (not isinstance(pool, str) or pool not in ("auto", "off")):
+        raise BadInput(
+            f"pool={pool!r}: give 'auto', 'off' to retrain nothing, or what Pool.from_predictions(...) or "
+            "Pool.from_checkpoints(...) returns"
+        )
+    chosen, seconds = choose(probes, preview=preview), duration(budget)
 
     # 1. Refuse what can't be audited, before anything is written.
-    admitted = admit(subject, describe_only=describe_only, seed=seed, fan=Executor(backend))
+    admitted = admit(subject, describe_only=describe_only, seed=seed, fan=Executor(backend, address))
     context = admitted.context
+    if given is not None:
+        context = replace(context, given=settled(given, context))
     reader = gatherers()[Fingerprints]
     with working(progress, Fingerprints().label(), reader.price(Fingerprints(), context)):
         prints = reader.gather(Fingerprints(), context)
@@ -69,8 +87,10 @@ def audit(
     store = folder.store(about)
     try:
         # 3. Decide what to gather, and write it down before the first artifact.
-        plan = make_plan(chosen, context, seconds)
-        folder.write("plan.json", plan.describe())
+        context = timed(context, folder, chosen if pool == "auto" else (), progress)
+        plan = make_plan(chosen, context, seconds, pool=pool != "off")
+        context = replace(context, store=store, deadline=time.monotonic() + seconds - (time.perf_counter() - started))
+        folder.write("plan.json", {**plan.describe(), "timed": plan.timed})
         store.put(Fingerprints(), prints)
 
         # 4. Gather each artifact once.
@@ -103,6 +123,18 @@ def audit(
     return folder.save(folder.with_earlier_treatments(report))
 
 
+def timed(context: Context, folder: RunFolder, probes: Sequence[Probe], progress: Progress) -> Context:
+    """With what prices rest on: as the run that is gone on with had timed it, else timed now."""
+    before = folder.timed()
+    if before is not None:
+        context = replace(context, seconds_per_row=before["seconds_per_row"], training=before["training"])
+    asked = [request for probe in probes for request in probe.requires.values() if isinstance(request, Pool)]
+    if not asked or context.training:
+        return context
+    with working(progress, "timing a few steps of the recipe", 10):
+        return replace(context, training=time_members(functools.reduce(Pool.merged, asked), context))
+
+
 def threshold(metric: Metric, validation: PassData | None) -> float:
     """δ in the metric's display unit. Where it depends on how good the model is, validation tells, never test."""
     if metric.delta is not None or validation is None:
@@ -110,11 +142,11 @@ def threshold(metric: Metric, validation: PassData | None) -> float:
     return metric.delta_at(score(metric, validation).value or 0.0)
 
 
-def choose(ids: Sequence[str] | None) -> list[Probe]:
-    """The probes with these ids; all where None. Raises BadInput for an id that there isn't."""
+def choose(ids: Sequence[str] | None, *, preview: bool = False) -> list[Probe]:
+    """The probes with these ids; where None all, previews with `preview` only. Raises BadInput for an unknown id."""
     known = registered()
     if ids is None:
-        return list(known.values())
+        return [probe for probe in known.values() if preview or not probe.preview]
     if not ids:
         raise BadInput(f"no probe is named: choose from {', '.join(known)}, or leave the choice out to run them all")
     for id in ids:
@@ -137,7 +169,8 @@ def gather_all(
             if data is None:
                 with working(progress, request.label(), left) if planned.seconds else nullcontext():
                     data = gatherers()[type(request)].gather(request, context)
-                store.put(request, data)
+                if gatherers()[type(request)].stored:
+                    store.put(request, data)
             artifacts[request] = data
         except BadInput:
             raise
@@ -158,13 +191,15 @@ def measure(
     """One probe's finding. Whatever goes wrong in it becomes its own finding, and no other's."""
     if probe.id in plan.not_run:
         return unmeasured(probe, "not-run", plan.not_run[probe.id])
+    if reason := plan.unanswered(probe):
+        return unmeasured(probe, "not-run", reason)
     started = time.perf_counter()
     needed = [plan.covering(request) for request in probe.requires.values() if not isinstance(request, Facts)]
     for request in needed:
         if request in failures:
             return failed(probe, failures[request])
     try:
-        outcome = run_probe(probe, context, lambda request: artifacts[plan.covering(request)])
+        outcome = run_probe(probe, context, lambda request: plan.part(request, artifacts[plan.covering(request)]))
     except Exception as error:
         return failed(probe, error)
     seconds = time.perf_counter() - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,10 +129,13 @@ class Bench:
         probe, store = registered()[finding.id], self.folder.store(self.about)
         plan = make_plan([probe], self.baseline, float("inf"))
 
+        # Of a pool what was trained, and no more.
+        context = replace(self.baseline, store=store, deadline=0.0)
+
         def fetch(request: Request) -> Any:
             covering = plan.covering(request)
             stored = store.get(covering)
-            return gatherers()[type(covering)].gather(covering, self.baseline) if stored is None else stored
+            return gatherers()[type(covering)].gather(covering, context) if stored is None else stored
 
         return bind(probe, self.baseline, fetch)
 

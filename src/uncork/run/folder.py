@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from uncork.gather._contract import Training
 from uncork.gather.store import Store, explained, write_atomically
 from uncork.report.html import render
 from uncork.schema.errors import BadInput
@@ -82,6 +83,16 @@ class RunFolder:
             if not isinstance(content, dict) or not isinstance(content.get(name), kind):
                 raise BadInput(f"{path} is damaged (it says nothing of {name}): {way_out}")
         return content
+
+    def timed(self) -> dict[str, Any] | None:
+        """What an earlier run's prices rested on; None where there is none, or plan.json is damaged."""
+        try:
+            found = json.loads((self.path / "plan.json").read_text())["timed"]
+            rows = float(found["seconds_per_row"])
+            training = {str(arm): Training(float(a), int(b)) for arm, (a, b) in found["training"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return {"seconds_per_row": rows, "training": training}
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.path / name, json.dumps(content, indent=1, ensure_ascii=False))

@@ -13,6 +13,7 @@ import numpy as np
 import uncork
 from uncork.data.split import Split
 from uncork.gather._contract import Context
+from uncork.gather._given import fingerprint
 from uncork.gather.fingerprints import hash_rows
 from uncork.models.code import code_fingerprint
 from uncork.schema.artifacts import FingerprintsData, ProfileData
@@ -41,6 +42,8 @@ def identity(
         )
     if subject.preprocess is not None:
         fingerprints["preprocess"] = code_fingerprint(subject.preprocess)
+    if context.given is not None:
+        fingerprints["pool"] = fingerprint(context.given)
     return {
         "name": subject.name,
         "fingerprints": fingerprints,

@@ -39,6 +39,7 @@ def treat(
     evidence: Mapping[str, Any] | None = None,
     subject: Subject | None = None,
     backend: str = "loky",
+    address: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Tries remedies on an audited subject, keeps those that help on validation, and proves the result once on test.
@@ -46,14 +47,18 @@ def treat(
     A remedy helps when it beats both the model before it and its control of equal compute. `remedies`: ids to try,
     default those of proven and of undetermined findings, gates first. `evidence`: what some remedies can be given,
     `{"drop": ids of train rows}` or `{"out_of_fold": (n, K) probabilities}`. `subject`: needed where the run was made
-    from Python objects in another process. Raises BadInput where the run can't be treated.
+    from Python objects in another process. `backend`, `address`: as of `audit`. Raises BadInput where the run
+    can't be treated.
     """
     started, progress, seconds = time.perf_counter(), progress or Silent(), duration(budget)
     folder, report, subject = _find(report_or_folder, subject)
     seed = int(report.plan["seed"])
-    admitted = admit(subject, describe_only=False, seed=seed, fan=Executor(backend))
+    admitted = admit(subject, describe_only=False, seed=seed, fan=Executor(backend, address))
     prints = gatherers()[Fingerprints].gather(Fingerprints(), admitted.context)
-    about = identity(admitted.context, prints, folder.about()["source"], describe_only=False)
+    before = folder.about()
+    about = identity(admitted.context, prints, before["source"], describe_only=False)
+    if "pool" in before["fingerprints"]:  # what was brought to the audit is not asked for again
+        about["fingerprints"]["pool"] = before["fingerprints"]["pool"]
     RunFolder.open(folder.path, about)
     refuse_shared_rows(prints)
 

@@ -79,13 +79,17 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Gatherer:
-    """Makes one kind of artifact. `price` returns seconds; both take (request, context)."""
+    """Makes one kind of artifact. `price` returns seconds; both take (request, context).
+
+    `stored`: whether the artifact is kept as it is; a gatherer that stores its parts itself needs no second copy.
+    """
 
     id: str
     request: type[Request]
     gather: Callable[..., Any]
     price: Callable[..., float]
     doc: str
+    stored: bool = True
     sections = GATHERER_SECTIONS
 
 

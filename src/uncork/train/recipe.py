@@ -104,6 +104,15 @@ class Recipe:
         except ValueError:
             return False
 
+    def default(self, name: str) -> float | None:
+        """The number that `build` takes for `name` where nothing is given; None where there is none."""
+        try:
+            value = inspect.signature(self.build).parameters[name].default
+        except (ValueError, KeyError):
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        return value if number else None
+
     def replace(self, **changes: Any) -> Recipe:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
