@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from uncork import BadInput, Subject
+from uncork.derived.label_errors import flagged
 from uncork.models.adapt import adapt
 from uncork.remedies.drop_examples import apply, listed
 from uncork.schema.errors import Unavailable
 from uncork.schema.seeds import generator
 from uncork.stats.confident import flag
+from uncork.testing.pools import a_pool
 from uncork.testing.remedies import check_remedy
 
 TURNED = generator(0, "turned").permutation(500)[:100]  # as in conftest, at a share of .2
@@ -44,6 +46,21 @@ def test_flags_equal_cleanlabs_on_digits(noisy: Subject, probability: np.ndarray
     turned = np.isin(np.arange(500), TURNED)
     assert mine[turned].mean() > 0.7
     assert mine[~turned].mean() < 0.1
+
+
+def test_the_pools_models_are_asked_where_there_are_any(
+    noisy: Subject, case_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained folds")
+
+    monkeypatch.setattr("uncork.remedies.drop_examples.out_of_fold", never)
+    pool = a_pool(500, 50, classes=10, flipped=0.2)
+    train = noisy.train.with_y(pool.y)
+    treated = apply.apply(case_of(noisy.replace(train=train), pool=pool))
+    assert np.array_equal(treated.subject.train.ids, np.flatnonzero(~flagged(pool)))
+    with pytest.raises(AssertionError, match="trained folds"):  # of other rows, it says nothing
+        apply.apply(case_of(noisy, pool=pool))
 
 
 def test_a_list_is_followed_to_the_letter(noisy: Subject, case_of: Callable[..., Any]) -> None:

@@ -3,9 +3,10 @@
 What it does
 ------------
 Takes the rows from a list (`treat(evidence={"drop": ids})`), or flags them from out-of-fold probabilities: given
-(`evidence={"out_of_fold": (n, K) array}`), or made by four-fold training. A row is flagged when some other class is
-given at least the probability that rows of that class get on average, and more than any such class's, and the most
-likely class is not its label. Then trains again by the recipe for the same number of steps.
+(`evidence={"out_of_fold": (n, K) array}`), those of the audit's retrained models that have not seen the row, or made by
+four-fold training. A row is flagged when some other class is given at least the probability that rows of that class get
+on average, and more than any such class's, and the most likely class is not its label. Then trains again by the recipe
+for the same number of steps.
 
 Why it helps
 ------------
@@ -36,6 +37,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uncork.derived.out_of_sample import judges, probabilities
 from uncork.remedies._contract import Case, Treated, needs_recipe, remedy
 from uncork.remedies._retrain import random_rows, retrain_without
 from uncork.schema.errors import BadInput, Unavailable
@@ -107,6 +109,9 @@ def _probabilities(case: Case) -> np.ndarray:
     train = case.subject.train
     if "out_of_fold" in case.artifacts:
         return given_probabilities(case.artifacts["out_of_fold"], len(train), case.n_classes)
+    pool = case.artifacts.get("pool")
+    if pool is not None and len(judges(pool)) and np.array_equal(pool.y, train.y):
+        return probabilities(pool)
     return out_of_fold(
         case.subject.recipe,
         train,
