@@ -23,6 +23,7 @@ from uncork.derived.arms import (
     plain,
     screened,
     screens,
+    seed_variances,
     unanswered,
 )
 from uncork.schema.finding import Estimate
@@ -169,16 +170,6 @@ def test_the_confirmed_arm_is_chosen_on_train_alone() -> None:
     assert "the recipe loses" in answer.sentence
 
 
-def test_other_arms_steady_the_seed_variance() -> None:
-    arms = {"lr-over-8": -0.05, "width-x4": -0.05}
-    alone = confirmed(a_pool(arms=arms, confirmed=("lr-over-8",)), ERROR, "tuning").gain
-    beside = confirmed(a_pool(arms=arms, confirmed=tuple(arms)), ERROR, "tuning").gain
-    assert alone is not None
-    assert beside is not None
-    assert alone.value == beside.value
-    assert alone.df < beside.df
-
-
 def test_futile_is_bounded_by_the_larger_upper_end() -> None:
     pool = a_pool(2000, 50, error=0.2, arms={"lr-over-8": 0.0, "lr-x8": 0.1})
     answer = confirmed(pool, ERROR, "tuning")
@@ -284,3 +275,28 @@ def test_table_is_json_and_says_why_not() -> None:
     notes = [row[-1] for row in data["rows"]]
     assert notes == ["", "gains less at half size than another", "gains nothing at half size", BUDGET]
     assert data["rows"][0][4] == confirmed(pool, ERROR, "tuning").gain.value
+
+
+def test_other_arms_seeds_narrow_the_interval_unless_this_one_varies_more() -> None:
+    metric = Metric("error")
+    pool = a_pool(2000, 2000, arms={"lr-over-8": -0.05}, confirmed=("lr-over-8",))
+    alone = confirmed(pool, metric, "tuning").gain
+    like = dataclasses.replace(pool, seed_variances={"lr-over-8": (1.0, 2.0), "steps-x4": (10.0, 2.0)})
+    helped = confirmed(like, metric, "tuning").gain
+    assert helped.value == alone.value
+    assert helped.df > alone.df
+    assert helped.high - helped.low < alone.high - alone.low
+    quiet = dataclasses.replace(pool, seed_variances={"steps-x4": (1e-6, 2.0)})
+    assert confirmed(quiet, metric, "tuning").gain == alone
+
+
+def test_seed_variances_are_between_the_models_of_all_of_train() -> None:
+    pool = a_pool(2000, 2000, arms={"lr-over-8": -0.05, "steps-x4": 0.0}, confirmed=("lr-over-8",))
+    found = seed_variances(pool, Metric("error"))
+    assert found.keys() == {"lr-over-8"}
+    passes = [pool.validation_pass(int(i)) for i in pool.members(1, "lr-over-8")]
+    errors = [1000 * np.mean(p.predicted != p.y) for p in passes]
+    variance, df = found["lr-over-8"]
+    assert df == 2
+    assert variance >= np.var(errors, ddof=1) - 1e-9  # no less than what the rows make it
+    assert seed_variances(pool, Metric(lambda p, y: 0.0, higher_is_better=False)) == {}

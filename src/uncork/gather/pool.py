@@ -27,12 +27,13 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from uncork.derived.arms import best
+from uncork.derived.arms import best, seed_variances
 from uncork.derived.label_errors import flagged
 from uncork.gather._contract import Context, Training, gatherer
 from uncork.gather._given import gather_given, price_given
@@ -88,7 +89,8 @@ def gather(request: Pool, context: Context) -> PoolData:
     done |= run(more, cut, context)
     missing = {**left_out, **unfinished([*base(request, arms), *more], done)}
     flags = cut.flagged if "labels" in arms else None
-    return assemble(context, done, cut.rows, missing, flags, parameters(context.subject.recipe, named(arms)))
+    data = assemble(context, done, cut.rows, missing, flags, parameters(context.subject.recipe, named(arms)))
+    return replace(data, seed_variances=seed_variances(data, context.facts.metric))
 
 
 def withheld(request: Pool, context: Context) -> str:

@@ -161,6 +161,8 @@ class PoolData:
     no rows where it was not asked. left_out: what was asked for and is not there (sizes, questions, arms, or "pool" for
     all of it), with the reason; no models at all where the subject can't be retrained. matched: whether models of all
     sizes took the same number of steps. parameters: of the plain net ("") and of the width arms, by arm.
+    seed_variances: by confirmed arm, how much the metric on validation varies between its models of all of train, with
+    degrees of freedom (`derived.arms`): of all arms of the plan, in a part of the pool too, as they inform each other.
     """
 
     task: str
@@ -182,6 +184,7 @@ class PoolData:
     matched: bool
     parameters: dict[str, int]
     brought: bool = False
+    seed_variances: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.size)
