@@ -26,7 +26,7 @@ from uncork.schema.given_pool import GivenPool
 from uncork.schema.metric import Metric
 from uncork.schema.pool import FOLD, PoolData
 from uncork.stats.means import mean
-from uncork.testing.artifacts import facts
+from uncork.testing.artifacts import facts, relabelled
 from uncork.testing.pools import a_pool
 from uncork.testing.probes import check_probe
 
@@ -402,7 +402,8 @@ def test_wrong_labels_keeps_the_contract_with_folds() -> None:
         nothing = np.zeros(0, np.int64)
         changes = {"size": np.full(m, FOLD), "brought": True, "validation_y": nothing, "validation_clusters": nothing}
         folds = a_pool(400, 0, halves=m, full=0, flipped=0.1, on_validation=np.zeros((m, 0, 3), np.float16), **changes)
-        check_probe(wrong_labels.measure, lambda folds=folds: {"pool": folds, "facts": facts(classes=("a", "b", "c"))})
+        about = {"facts": facts(classes=("a", "b", "c")), "relabelled": relabelled()}
+        check_probe(wrong_labels.measure, lambda folds=folds, about=about: {"pool": folds, **about})
 
 
 def test_nothing_is_timed_or_trained(context: Context) -> None:

@@ -211,6 +211,58 @@ def test_a_diverged_plain_model_takes_its_permutation_with_it(context_of: Callab
     assert data.left_out["halves"] == "training diverged"
 
 
+@pytest.mark.parametrize(("units", "there"), [(5, {1, 2, 4}), (3, {1, 2}), (1, {1})])
+def test_sizes_that_train_cant_be_cut_into_are_left_out(
+    units: int, there: set[int], context_of: Callable[..., Context]
+) -> None:
+    x, y = rows(101, 1)
+    data = made(SMALL, context_of(subject(train=Split(x, y, groups=np.arange(101) % units))))
+    assert set(data.size) == there
+    assert data.left_out["eighths"] == f"train has {units} groups or distinct rows, too few to cut it so"
+
+
+def test_what_the_users_own_code_fails_at_is_left_out(context_of: Callable[..., Context]) -> None:
+    def picky(train: Split, seed: int) -> Any:
+        if len(train) < 80:
+            raise KeyError("too few")
+        return LogisticRegression().fit(train.take(np.arange(len(train))), train.y)
+
+    data = made(Pool(halves=2, full=2), context_of(subject(recipe=picky)))
+    assert set(data.size) == {1}
+    assert data.left_out["halves"] == "KeyError: 'too few'"
+
+
+def test_a_finished_screen_stays_when_time_is_up_for_the_rest(context: Context, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "best", lambda data, metric, question: "lr-x8")
+    request = Pool(halves=4, full=2, questions=("tuning",))
+    members = len(base(request, {"tuning": ("lr-over-8", "lr-x8")}))
+
+    class Some(type(context.fan)):  # type: ignore[misc]
+        """As if time were up after one of the confirming models."""
+
+        left = members + 1
+
+        def each(self, function: Any, jobs: Any) -> Any:
+            for job in jobs:
+                if self.left == 0:
+                    return
+                self.left -= 1
+                yield function(*job)
+
+    data = made(request, dataclasses.replace(context, fan=Some()))
+    assert len(data.pairs(2, "lr-x8")[1]) == 4
+    assert len(data.pairs(1, "lr-x8")[1]) == 0
+    assert "give a larger --budget" in data.left_out["lr-x8"]
+
+
+def test_copies_between_validation_and_train_are_counted(context_of: Callable[..., Context]) -> None:
+    x, y = rows(101, 1)
+    validation = Split(*rows(60, 2))
+    x[:6] = validation.take(np.arange(6))
+    data = made(Pool(halves=2), context_of(subject(train=Split(x, y), validation=validation)))
+    assert data.repeated == pytest.approx(0.1)
+
+
 def test_a_callable_can_be_retrained_but_not_changed(context_of: Callable[..., Context]) -> None:
     def recipe(train: Split, seed: int) -> LogisticRegression:
         return LogisticRegression().fit(train.take(np.arange(len(train))), train.y)
@@ -297,6 +349,17 @@ def test_a_few_steps_tell_the_price(context: Context) -> None:
     found = time_members(ALL, context)
     assert found.keys() == {"", "width-x4", "width-over-4"}
     assert all(0 < t.seconds < 60 and t.stack in (1, STACK) for t in found.values())
+
+
+def test_a_recipe_that_diverges_is_timed_all_the_same(context_of: Callable[..., Context]) -> None:
+    def explode(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, y) * float("nan")
+
+    context = context_of(subject(recipe=RECIPE.replace(loss=explode)))
+    assert time_members(Pool(full=2), context)[""].seconds > 0
+    data = made(Pool(halves=2, full=2), context)
+    assert len(data) == 0
+    assert "diverged" in data.left_out["full"]
 
 
 def test_stacked_members_are_the_same_up_to_rounding(context: Context) -> None:

@@ -9,19 +9,21 @@ import pytest
 
 from uncork.derived.label_errors import flagged
 from uncork.probes.wrong_labels import measure
+from uncork.schema.artifacts import RelabelledData
 from uncork.schema.finding import NotApplicable
 from uncork.schema.metric import Metric
 from uncork.schema.pool import PoolData
 from uncork.schema.seeds import generator
-from uncork.testing.artifacts import facts
+from uncork.testing.artifacts import facts, relabelled
 from uncork.testing.measurements import check_measurement
 from uncork.testing.pools import a_pool, no_pool
 from uncork.testing.probes import check_probe, verdict
 
 
-def given(pool: PoolData, metric: Any = "error", **known: Any) -> dict[str, Any]:
+def given(pool: PoolData, metric: Any = "error", anew: RelabelledData | None = None, **known: Any) -> dict[str, Any]:
     classes = tuple(f"class {i}" for i in range(pool.on_train.shape[2]))
-    return {"pool": pool, "facts": facts(**{"metric": Metric(metric), "classes": classes, **known})}
+    about = facts(**{"metric": Metric(metric), "classes": classes, **known})
+    return {"pool": pool, "relabelled": anew or relabelled(), "facts": about}
 
 
 def confirmed(gain: float, flipped: float = 0.2, n: int = 900, v: int = 2000, **changes: Any) -> PoolData:
@@ -88,6 +90,29 @@ def test_two_classes_give_one_model() -> None:
     found = measure(**given(a_pool(900, classes=2, flipped=0.1)), rng=generator(0))
     assert "noise_if_lookalike" not in found.estimates
     assert "of two classes" in found.summary
+
+
+def test_rows_labelled_anew_narrow_the_rate() -> None:
+    """The range by noise model stays; nothing that is given anew is asked for again."""
+    pool = a_pool(900, flipped=0.1)
+    rows = np.random.default_rng(0).permutation(900)[:150]
+    anew = relabelled({int(row): int(row) % 3 for row in rows}, asked=["7"])
+    plain, found = (measure(**given(pool, anew=a), rng=generator(0)) for a in (None, anew))
+    share = found.estimates["noise_by_relabelling"]
+    assert share.low <= 0.1 <= share.high
+    assert f"By the 150 rows labelled anew {100 * share.value:.1f} % (" in found.summary
+    assert plain.estimates == {k: e for k, e in found.estimates.items() if k != "noise_by_relabelling"}
+    assert "Rows to relabel" not in [d.title for d in found.details]
+    check_measurement(measure, found, given(pool, anew=anew))
+
+
+def test_rows_to_relabel() -> None:
+    found = measure(**given(a_pool(900, flipped=0.1), anew=relabelled(asked=["a-7", "b-3"])), rng=generator(0))
+    asked = found.details[-1]
+    assert asked.title == "Rows to relabel"
+    assert asked.data == {"columns": ["id"], "rows": [["a-7"], ["b-3"]]}
+    assert "--relabelled TABLE" in asked.note
+    assert "noise_by_relabelling" not in found.estimates
 
 
 def test_nothing_flagged_is_nothing_to_gain_where_it_would_have_been_found() -> None:

@@ -74,9 +74,9 @@ def test_a_probe_of_which_nothing_is_left_is_not_run_and_the_price_is_told(conte
 
 
 def test_switched_off_nothing_is_retrained(context: Context) -> None:
-    plan, pool = planned(context, 1e9, pool=False)
+    plan, pool = planned(context, 1e9, no_pool="it was switched off")
     assert pool == Pool()
-    assert plan.left_out == {"pool": "it was switched off (pool='off')"}
+    assert plan.left_out == {"pool": "it was switched off"}
 
 
 def test_a_probe_gets_its_own_part_of_the_pool_and_why_it_is_less(context: Context) -> None:
@@ -106,6 +106,17 @@ def test_a_damaged_plan_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "run" / "plan.json").write_text("{")
     again = audit(small(), out=tmp_path / "run", probes=["retraining-churn"])
     assert again.finding("retraining-churn").estimates == first.finding("retraining-churn").estimates
+
+
+def test_a_recipe_that_cant_train_costs_no_other_finding(tmp_path: Path) -> None:
+    def broken(train: object, seed: int) -> None:
+        raise KeyError("no such column")
+
+    report = audit(small(recipe=broken), out=tmp_path / "run", probes=["retraining-churn", "miscalibration"])
+    assert report.finding("miscalibration").verdict in ("clear", "bottleneck", "undetermined")
+    churn = report.finding("retraining-churn")
+    assert churn.verdict == "not-run"
+    assert churn.reason == "the recipe can't be trained here (KeyError: 'no such column')"
 
 
 def test_every_question_has_a_reader() -> None:

@@ -407,3 +407,18 @@ def test_copies_of_test_in_validation_are_not_treated_on() -> None:
     assert report.finding("leaked-examples").verdict == "bottleneck"
     with pytest.raises(BadInput, match="600 of the 600 rows of test also stand in validation"):
         treat(report)
+
+
+@pytest.mark.slow
+def test_after_a_gates_remedy_nothing_stored_of_the_old_train_is_used(tmp_path: Path) -> None:
+    x, y = rows(300, 1)
+    test = split(600, 3)
+    x[:40], y[:40] = test.take(np.arange(40)), test.y[:40]
+    y[50:80] = 1 - y[50:80]
+    report = audit(
+        small(train=Split(x, y), test=test), out=tmp_path / "run", probes=["leaked-examples", "wrong-labels"]
+    )
+    assert report.finding("leaked-examples").verdict == "bottleneck"
+    treated = treat(report, remedies=["deduplicate", "drop-examples"])
+    assert {t.remedy: t.verdict for t in treated.treatments}["deduplicate"] == "closed"
+    assert {t.remedy: t.verdict for t in treated.treatments}["drop-examples"] in ("helps", "undetermined", "hurts")

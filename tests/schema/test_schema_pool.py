@@ -52,6 +52,7 @@ def test_what_matters_least_goes_first_until_nothing_is_left() -> None:
     assert gone == ["excess", "balance", "capacity", "steps", "regularisation", "tuning", "labels"]
     assert seen[-1] == Pool()
     assert Pool(halves=4, full=3, questions=("labels", "tuning")) in seen
+    assert seen[-2] == Pool(full=3)
 
 
 def test_what_is_left_out_is_named_with_its_arms() -> None:

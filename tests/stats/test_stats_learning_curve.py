@@ -165,7 +165,18 @@ def test_undetermined() -> None:
 def test_no_error_left_at_full_is_not_certain() -> None:
     sizes, values, permutations = seen(partial(power, 0.0, 0.02, 0.5))
     found = learning_curve(sizes, [*values[:3], np.zeros_like(values[3])], permutations, unit="x").gains[2.0]
-    assert 0 <= found.low < found.value < found.high < 0.01
+    assert 0 == found.low == found.value < found.high < 0.01
+
+
+@pytest.mark.parametrize("full", [0.0, 0.004])
+def test_no_more_is_promised_than_there_is(full: float) -> None:
+    """A curve that falls at once before the largest size: the extended one would promise .02."""
+    rates = {0.125: 0.25, 0.25: 0.18, 0.5: 0.125, 1.0: full}
+    sizes, values, permutations = seen(rates.__getitem__)
+    found = learning_curve(sizes, values, permutations, unit="x").gains[2.0]
+    level = float(np.mean(values[sizes.index(1.0)]))
+    assert found.value <= level
+    assert found.low <= max(0.0, level)
     assert found.high - found.low > 2 / ROWS
 
 

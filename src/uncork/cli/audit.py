@@ -41,6 +41,13 @@ def audit(
     fold: Annotated[
         str | None, typer.Option(help="With --pool TABLE: the column that numbers the folds. Default: fold.")
     ] = None,
+    relabelled: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="A CSV or Parquet table of random rows of train that were labelled anew: columns id and label.",
+        ),
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="With --predictions: error (default), accuracy, log-loss or auc.")
     ] = None,
@@ -84,6 +91,7 @@ def audit(
         probes=listed(probes),
         preview=preview,
         pool=brought(pool, fold, id, listed(columns)),
+        relabelled=relabelled,
         seed=seed,
         backend=backend,
         address=address,

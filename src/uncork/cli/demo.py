@@ -14,7 +14,7 @@ def demo(
         str | None,
         typer.Option(help="A fault to plant, such as wrong-labels or lr-times-30; any other word lists them all."),
     ] = None,
-    budget: Budget = "10m",
+    budget: Budget = "60s",
     out: Out = None,
     seed: Seed = 0,
     quiet: Quiet = False,

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uncork.derived.out_of_sample import log_probabilities, probabilities
-from uncork.schema.finding import Estimate
-from uncork.schema.pool import PoolData
+from uncork.derived.words import interval
+from uncork.schema.artifacts import RelabelledData
+from uncork.schema.finding import Detail, Estimate
+from uncork.schema.pool import FOLD, PoolData
 from uncork.stats import confident, mixture
+from uncork.stats.prediction_powered import prediction_powered_share
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -96,6 +99,66 @@ def errors_of_labels(models: Sequence[Noise]) -> Estimate:
     low = min((m.rate.low or 0.0) * (m.recall.low or 0.0) for m in models)
     high = max(rate.high or 0.0 for rate in rates)
     return Estimate(None, 1000 * low, 1000 * high, "errors per 1,000", n, method)
+
+
+def noise_by_relabelling(pool: PoolData, relabelled: RelabelledData) -> Estimate | None:
+    """Share of train's labels that differ from those given anew to random rows; None where no row was labelled anew.
+
+    `prediction_powered_share` of how unlikely the models that have not seen the row find its label. Valid whatever
+    the wrong labels and the models are like. Unit: rows, as they were drawn. Assumes that they were drawn at random.
+    """
+    rows = relabelled.rows
+    if not len(rows):
+        return None
+    doubt = 1 - probabilities(pool)[np.arange(len(pool.y)), pool.y].astype(np.float64)
+    elsewhere = np.delete(doubt, rows)
+    return prediction_powered_share(relabelled.labels != pool.y[rows], doubt[rows], elsewhere)
+
+
+def witnesses(pool: PoolData) -> str:
+    """Which models judged, and how many each row."""
+    folds = pool.members(FOLD)
+    if not len(folds):
+        return f"{len(pool.members(2))} half-size models of the recipe"
+    repeats = len(np.unique(pool.permutation[folds]))
+    return f"the out-of-fold predictions that were brought, {repeats} for each row ({len(folds)} folds)"
+
+
+def rates_told(models: Sequence[Noise]) -> str:
+    if any(m.rate.value is None for m in models):
+        return "How many labels are wrong is undetermined: too few rows."
+    said = {m.kind: f"{100 * (m.rate.value or 0):.1f} %{interval(m.rate.scaled(100, '%'))}" for m in models}
+    first = f"Wrong labels: {said[RANDOM]} if they are random"
+    if LOOKALIKE not in said:
+        return f"{first}; of two classes look-alikes are the same."
+    return f"{first}, {said[LOOKALIKE]} if they are look-alikes."
+
+
+def by_noise_model(models: Sequence[Noise]) -> Detail:
+    columns = [f"{name}{end}" for name in ("rate", "recall", "precision") for end in ("", " low", " high")]
+    lines = [[m.kind, *(x for e in (m.rate, m.recall, m.precision) for x in (e.value, e.low, e.high))] for m in models]
+    data = {"columns": ["wrong labels are", *columns], "rows": lines}
+    note = "Recall: the chance that a wrong label is flagged. Precision: flags that are right. Both from spikes."
+    return Detail("table", "Wrong labels by what they are like, and what the flags are worth", data, note=note)
+
+
+def relabelling_told(share: Estimate | None) -> str:
+    if share is None:
+        return ""
+    said = f"{100 * (share.value or 0.0):.1f} %{interval(share.scaled(100, '%'))}"
+    return f"By the {share.n} rows labelled anew {said} are wrong, whatever wrong labels are like."
+
+
+def to_relabel(relabelled: RelabelledData) -> tuple[Detail, ...]:
+    """Which rows narrow the rate; nothing where some were brought."""
+    if len(relabelled.rows) or not relabelled.asked:
+        return ()
+    note = (
+        "Random rows of train. Label the first 30 or more of them anew, without looking at their labels and without "
+        "leaving any out. Write a table with the columns id and label, and give the same command again with "
+        "--relabelled TABLE, or audit(..., relabelled=TABLE): it narrows how many labels are wrong and trains nothing."
+    )
+    return (Detail("table", "Rows to relabel", {"columns": ["id"], "rows": [[id] for id in relabelled.asked]}, note),)
 
 
 def _margins(log_p: Float[np.ndarray, "n k"], labels: Int[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from uncork.data.split import Split
 from uncork.gather.store import Store
 from uncork.models.base import Model
@@ -43,7 +45,8 @@ class Context:
     `seconds_per_row`: time of one forward pass, from the warm-up. `fan`: see `Fan`. `training`: by arm of the pool, ""
     for the recipe itself; empty where none was timed. `store`: keeps the parts of long work.
     `deadline`: on the monotonic clock; no further part of long work is begun after it. `given`: the pool that the user
-    brought, checked and in the order of train's rows; nothing is then retrained.
+    brought, checked and in the order of train's rows; nothing is then retrained. `relabelled`: rows of train that were
+    labelled anew, checked: (positions, class indices).
     """
 
     subject: Subject
@@ -57,6 +60,7 @@ class Context:
     store: Store | None = None
     deadline: float | None = None
     given: GivenPool | None = None
+    relabelled: tuple[np.ndarray, np.ndarray] | None = None
 
     def split(self, name: str) -> Split:
         """One split by name. Raises Unavailable where the subject has none."""

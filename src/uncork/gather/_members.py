@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from uncork.gather.forward import forward
 from uncork.models.adapt import as_model
 from uncork.models.aligned import aligned
 from uncork.schema.artifacts import Request
-from uncork.schema.errors import UncorkError
+from uncork.schema.errors import BadInput, UncorkError
 from uncork.schema.seeds import integer_seed
 from uncork.train.loop import fit, fit_any
 from uncork.train.recipe import Recipe
@@ -103,22 +102,22 @@ def scaled_width(recipe: Recipe, arm: str) -> float | None:
 def train_members(work: Work, batch: Sequence[tuple[Member, Rows]]) -> list[tuple[Member, MemberData]]:
     """Trains models of one shape, each on its rows of train, and runs them on all of train and validation.
 
-    Several are stacked. Divergence is a result.
+    Several are stacked. A model that diverges, or that the user's code fails to train, is a result.
     """
     started = time.perf_counter()
     fitted: list[Any] = [_fitted(work, *batch[0])] if len(batch) == 1 else _stacked(work, batch)
     done = []
     for (member, _), model in zip(batch, fitted, strict=True):
         empty = np.zeros((0, 0), np.float16)
-        data = MemberData(empty, empty, 0, 0.0, str(model))
-        if not isinstance(model, UncorkError):
+        data = MemberData(empty, empty, 0, 0.0, _told(model))
+        if not isinstance(model, Exception):
             steps = changed(work.recipe, member.arm, work.steps)[1].get("steps", 0)
             try:
                 data = MemberData(
                     outputs(work, model, work.train), outputs(work, model, work.validation), steps, 0.0, ""
                 )
-            except UncorkError as error:
-                data = replace(data, failed=str(error))
+            except Exception as error:
+                data = replace(data, failed=_told(error))
         done.append((member, data))
     seconds = (time.perf_counter() - started) / len(batch)
     return [(member, replace(data, seconds=seconds)) for member, data in done]
@@ -133,8 +132,13 @@ def _fitted(work: Work, member: Member, rows: Rows) -> Any:
     recipe, settings = changed(work.recipe, member.arm, work.steps)
     try:
         return fit_any(recipe, work.train.subset(rows), seed_of(work, member), preprocess=work.preprocess, **settings)
-    except UncorkError as error:
+    except Exception as error:
         return error
+
+
+def _told(error: Any) -> str:
+    """Why a model is not there; of errors that are not uncork's own, with their type."""
+    return str(error) if isinstance(error, UncorkError) else f"{type(error).__name__}: {error}"
 
 
 def _stacked(work: Work, batch: Sequence[tuple[Member, Rows]]) -> list[nn.Module | UncorkError]:
@@ -143,7 +147,10 @@ def _stacked(work: Work, batch: Sequence[tuple[Member, Rows]]) -> list[nn.Module
     for member, rows in batch:
         recipe, settings = changed(work.recipe, member.arm, work.steps)
         jobs.append(Job(rows, seed_of(work, member), settings["steps"], recipe.replace(build=shape)))
-    return fit_stacked(jobs, work.train, preprocess=work.preprocess)
+    try:
+        return fit_stacked(jobs, work.train, preprocess=work.preprocess)
+    except UncorkError as error:
+        return [error] * len(batch)
 
 
 def shaped(recipe: Recipe, arm: str) -> Callable[..., Any]:
@@ -173,13 +180,18 @@ def parameters(recipe: Any, arms: Sequence[str]) -> dict[str, int]:
 def time_training(work: Work, arm: str) -> Training:
     """Seconds of one training on all of train and of its outputs, from a few timed steps of both engines.
 
-    A callable takes no number of steps: it is timed on an eighth of train. Raises BadInput where it can't train.
+    A callable takes no number of steps: it is timed on half of train, again where the first time was short, since that
+    holds imports. Raises what the recipe raises where it can't train.
     """
     recipe, settings = changed(work.recipe, arm, work.steps)
     if not isinstance(recipe, Recipe):
-        started = time.perf_counter()
-        fitted = fit_any(recipe, work.train.subset(np.arange(0, len(work.train), 8)), 0)
-        return Training(8 * (time.perf_counter() - started) + _running(work, fitted))
+        half, spent = work.train.subset(np.arange(0, len(work.train), 2)), 0.0
+        for _ in range(2):
+            if spent < _PATIENCE:
+                started = time.perf_counter()
+                fitted = fit_any(recipe, half, 0)
+                spent = time.perf_counter() - started
+        return Training(2 * spent + _running(work, fitted))
     step = _step_alone(work, recipe, settings)
     fitted = recipe.make(width=settings.get("width")).eval()
     running, stack = _running(work, fitted), 1
@@ -202,8 +214,14 @@ def _step_alone(work: Work, recipe: Recipe, settings: dict[str, Any]) -> float:
             raise Enough
 
     few = {**settings, "steps": min(settings["steps"], _TIMED)}
-    with contextlib.suppress(Enough):
+    try:
         fit(recipe, work.train, seed=0, preprocess=work.preprocess, progress=tick, **few)
+    except Enough:
+        pass
+    except BadInput:
+        raise
+    except UncorkError:  # diverged: that takes as long, and is told where it is measured
+        stamps.append(time.perf_counter())
     return float(np.median(np.diff([started, *stamps])[min(_WARM, len(stamps) - 1) :]))
 
 

@@ -31,6 +31,12 @@ def together(train: Split) -> Int[np.ndarray, " n"]:
     return np.unique(component[copies], return_inverse=True)[1].astype(np.int64)
 
 
+def repeated(train: Split, other: Split) -> float:
+    """Share of the rows of `other` that also stand in train."""
+    known, asked = (hash_rows(split).view("V16").ravel() for split in (train, other))
+    return float(np.isin(asked, known).mean())
+
+
 def eighths(y: np.ndarray, clusters: np.ndarray, *, seed: int, permutation: int) -> Int[np.ndarray, " n"]:
     """(n,) the eighth (0…7) of each row. Half h of it is eighths 4h … 4h + 3, quarter q is 2q and 2q + 1.
 

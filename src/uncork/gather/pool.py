@@ -29,7 +29,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -49,8 +48,8 @@ from uncork.gather._members import (
     time_training,
     train_members,
 )
-from uncork.gather._tree import balanced, eighths, rows_of, together
-from uncork.schema.pool import QUESTIONS, Pool, PoolData
+from uncork.gather._tree import balanced, eighths, repeated, rows_of, together
+from uncork.schema.pool import QUESTIONS, SIZES, Pool, PoolData
 from uncork.schema.seeds import generator
 from uncork.train.recipe import Recipe
 
@@ -78,19 +77,25 @@ def gather(request: Pool, context: Context) -> PoolData:
     if context.given is not None:
         return gather_given(context.given, context)
     if reason := withheld(request, context):
-        return assemble(context, {}, {}, {"pool": reason})
-    arms, left_out = possible(request, context)
+        return assemble(context, None, [], {}, {"pool": reason})
     cut = Cut(context)
-    done = run(base(request, arms), cut, context)
-    data = assemble(context, done, cut.rows, {**left_out, **unfinished(base(request, arms), done)})
+    request, too_few = cut.possible(request)
+    arms, impossible = possible(request, context)
+    left_out = {**impossible, **too_few}
+    first = base(request, arms)
+    done = run(first, cut, context)
+    data = assemble(context, cut, first, done, left_out)
 
     # What comes next depends on what has been seen of train alone; validation judges it.
-    more = confirming(request, arms, data, cut)
-    done |= run(more, cut, context)
-    missing = {**left_out, **unfinished([*base(request, arms), *more], done)}
-    flags = cut.flagged if "labels" in arms else None
-    data = assemble(context, done, cut.rows, missing, flags, parameters(context.subject.recipe, named(arms)))
-    return replace(data, seed_variances=seed_variances(data, context.facts.metric))
+    second = confirming(request, arms, data, cut)
+    done |= run(second, cut, context)
+    data = assemble(context, cut, [*first, *second], done, left_out)
+    return replace(
+        data,
+        flagged=cut.flagged,
+        parameters=parameters(context.subject.recipe, named(arms)),
+        seed_variances=seed_variances(data, context.facts.metric),
+    )
 
 
 def withheld(request: Pool, context: Context) -> str:
@@ -182,8 +187,16 @@ class Cut:
         train = context.split("train")
         assert train.y is not None
         self.context, self.y, self.flagged = context, train.y, np.zeros(len(train), bool)
-        self._together = together(train)
+        self.together, self.repeated = together(train), repeated(train, context.split("validation"))
         self._eighths: dict[int, np.ndarray] = {}
+
+    def possible(self, request: Pool) -> tuple[Pool, dict[str, str]]:
+        """The request without the sizes that train can't be cut into, and why."""
+        units = len(np.unique(self.together))
+        short = [name for name, size in SIZES if size > units]
+        why = f"train has {units} groups or distinct rows, too few to cut it so"
+        counts = {name: 0 if name in short else getattr(request, name) for name, _ in SIZES}
+        return Pool(**counts, questions=request.questions), dict.fromkeys(short, why)
 
     def rows(self, member: Member) -> np.ndarray:
         """Positions in train, repeated where the arm repeats them."""
@@ -191,7 +204,7 @@ class Cut:
         seed, permutation = self.context.seed, member.permutation
         if member.size > 1:
             if permutation not in self._eighths:
-                made = eighths(self.y, self._together, seed=seed, permutation=permutation)
+                made = eighths(self.y, self.together, seed=seed, permutation=permutation)
                 self._eighths[permutation] = made
             chosen = rows_of(self._eighths[permutation], member.size, member.part)
         if member.arm == "drop-flagged":
@@ -236,8 +249,9 @@ def stacks(members: Sequence[Member], context: Context) -> list[list[Member]]:
     for member in members:
         shape = _shape(member)
         most = of_arm(context.training, member.arm).stack if context.training else 1
-        # No fewer stacks than workers, or some would stand idle.
-        most = min(most, -(-alike[shape] // context.fan.workers))
+        # As many stacks for each worker, and all as large.
+        rounds = -(-alike[shape] // (most * context.fan.workers))
+        most = min(most, -(-alike[shape] // (rounds * context.fan.workers)))
         if len(filling.get(shape, ())) >= most or shape not in filling:
             filling[shape] = []
             found.append(filling[shape])
@@ -266,17 +280,24 @@ def work_of(context: Context) -> Work:
 
 
 def time_members(request: Pool, context: Context) -> dict[str, Training]:
-    """What a training takes by arm, "" for the recipe itself; nothing where there is nothing to retrain.
+    """What a training takes by arm, as far as arms differ in it; nothing where there is nothing to retrain.
 
-    Raises BadInput where the recipe can't train on these data.
+    Raises what the recipe raises where it can't train on these data.
     """
-    if context.given is not None or withheld(request, context):
+    arms = timed_arms(request, context)
+    if not arms:
         return {}
-    arms = ["", *(arm for arm in named(possible(request, context)[0]) if arm in WIDTH)]
     work = work_of(context)
     # Side by side, as the members will be.
     timed = context.fan(partial(time_training, work), [(arm,) for arm in [*arms, ""]])
     return dict(zip(arms, timed[:-1], strict=True))
+
+
+def timed_arms(request: Pool, context: Context) -> list[str]:
+    """The arms to time: "" for the recipe itself, and those of another width; none where nothing is retrained."""
+    if request == Pool() or context.given is not None or withheld(request, context):
+        return []
+    return ["", *(arm for arm in named(possible(request, context)[0]) if arm in WIDTH)]
 
 
 def unfinished(members: Sequence[Member], done: Mapping[Member, MemberData]) -> dict[str, str]:
@@ -292,29 +313,29 @@ def unfinished(members: Sequence[Member], done: Mapping[Member, MemberData]) -> 
     return reasons
 
 
-def whole(done: Mapping[Member, MemberData], left_out: Mapping[str, str]) -> list[Member]:
-    """The models that can be used: plain ones in permutations with all parts, arms without a missing one."""
+def whole(members: Sequence[Member], done: Mapping[Member, MemberData]) -> list[Member]:
+    """The models that can be used: plain ones in permutations with all parts, of an arm the sizes that are whole."""
+    lacking = {(member.arm, member.size) for member in members if member not in done or done[member].failed}
     kept = []
     for member, data in done.items():
         parts = [Member(member.size, member.permutation, part) for part in range(member.size)]
         complete = all(p in done and not done[p].failed for p in parts)
-        if not data.failed and (member.arm not in left_out if member.arm else complete):
+        if not data.failed and ((member.arm, member.size) not in lacking if member.arm else complete):
             kept.append(member)
     return sorted(kept, key=lambda m: (m.arm, m.size, m.permutation, m.part))
 
 
 def assemble(
     context: Context,
+    cut: Cut | None,
+    asked: Sequence[Member],
     done: Mapping[Member, MemberData],
-    rows: Any,
     left_out: Mapping[str, str],
-    flags: np.ndarray | None = None,
-    parameters: Mapping[str, int] | None = None,
 ) -> PoolData:
     """The members as one artifact; none where there are none."""
     validation, train = context.split("validation"), context.subject.train
     y = np.zeros(0, np.int64) if train is None or train.y is None else train.y
-    members = whole(done, left_out)
+    members = whole(asked, done)
     k = len(context.facts.classes) if context.facts.task == "classification" else 1
     kind = np.float16 if context.facts.task == "classification" else np.float32
     included = np.zeros((len(members), -(-len(y) // 8)), np.uint8)
@@ -322,7 +343,8 @@ def assemble(
     on_validation = np.zeros((len(members), len(validation), k), kind)
     for i, member in enumerate(members):
         seen = np.zeros(len(y), bool)
-        seen[rows(member)] = True
+        assert cut is not None
+        seen[cut.rows(member)] = True
         included[i] = np.packbits(seen)
         on_train[i], on_validation[i] = done[member].on_train, done[member].on_validation
     groups = validation.groups
@@ -339,11 +361,12 @@ def assemble(
         on_train=on_train,
         on_validation=on_validation,
         y=y,
-        clusters=np.arange(len(y)) if train is None or not members else together(train),
+        clusters=np.arange(len(y)) if cut is None else cut.together,
         validation_y=validation.y,
         validation_clusters=np.arange(len(validation)) if groups is None else np.unique(groups, return_inverse=True)[1],
-        flagged=np.zeros(len(y), bool) if flags is None else flags,
-        left_out=dict(left_out),
+        flagged=np.zeros(len(y), bool),
+        left_out={**left_out, **unfinished(asked, done)},
         matched=isinstance(context.subject.recipe, Recipe),
-        parameters=dict(parameters or {}),
+        parameters={},
+        repeated=0.0 if cut is None else cut.repeated,
     )

@@ -15,7 +15,9 @@ Retrained halves judge the rows that they were not trained on: mean log-probabil
 learning. Noise rate ρ by noise model, since labels alone do not tell which holds: wrong labels are random, or the
 class that looks likeliest but for the true one. Spikes show what such labels look like: what the models say of other
 labels on the same row. ρ is the best bin of observed against spiked margins; the flags' recall and precision come from
-the same spikes. Of two classes both models are one. `errors_of_labels`: of 1,000 rows labelled like train, how many
+the same spikes. Of two classes both models are one. `noise_by_relabelling`: where random rows were labelled anew, the
+share of those that differ, prediction-powered by what the models say of all others; right whatever wrong labels are
+like, if the new labels are. `errors_of_labels`: of 1,000 rows labelled like train, how many
 count as errors for their label's sake, from the least ρ · recall to the largest ρ. Unit: one row, or group.
 Out-of-fold predictions that were brought judge in the halves' place, be it one a row; then nothing was trained without
 the flagged rows, and the headroom is unknown.
@@ -26,7 +28,8 @@ When it misleads
 ----------------
 Where the models err a lot, most flags are their own mistakes and the rate is too high: its lower end too stands on
 there being margins that only wrong labels have. Ambiguous is not wrong. People's mistakes lie between the two models.
-Wrong labels in validation hide part of the gain. Rare classes are flagged too easily. Brought folds that part copies or
+Wrong labels in validation hide part of the gain. Rows that were picked for relabelling, rather than drawn, make the
+share by relabelling too high. Rare classes are flagged too easily. Brought folds that part copies or
 groups of rows judge what their models have seen: too few flags.
 
 Remedies and their safety
@@ -36,10 +39,11 @@ Remedies and their safety
 Example
 -------
 >>> import numpy as np
->>> from uncork.testing.artifacts import facts
+>>> from uncork.testing.artifacts import facts, relabelled
 >>> from uncork.testing.pools import a_pool
 >>> pool = a_pool(900, error=0.05, flipped=0.2)
->>> found = measure(pool=pool, facts=facts(classes=("a", "b", "c")), rng=np.random.default_rng(0))
+>>> about = facts(classes=("a", "b", "c"))
+>>> found = measure(pool=pool, relabelled=relabelled(), facts=about, rng=np.random.default_rng(0))
 >>> rate = found.estimates["noise_if_random"]
 >>> rate.low < 0.2 < rate.high
 True
@@ -56,11 +60,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from uncork.derived.arms import confirmed
-from uncork.derived.label_errors import LOOKALIKE, RANDOM, Noise, errors_of_labels, flagged, noise, ranking, suggested
+from uncork.derived.label_errors import (
+    Noise,
+    by_noise_model,
+    errors_of_labels,
+    flagged,
+    noise,
+    noise_by_relabelling,
+    ranking,
+    rates_told,
+    relabelling_told,
+    suggested,
+    to_relabel,
+    witnesses,
+)
 from uncork.derived.out_of_sample import fold_score, half_score, probabilities
-from uncork.derived.words import interval
 from uncork.probes._contract import probe
-from uncork.schema.artifacts import Facts, FactsData
+from uncork.schema.artifacts import Facts, FactsData, Relabelled, RelabelledData
 from uncork.schema.finding import Detail, Estimate, Measurement, NotApplicable
 from uncork.schema.metric import Metric
 from uncork.schema.pool import FOLD, Pool, PoolData
@@ -75,10 +91,16 @@ POOR = 300  # errors per 1,000 above which flags may be the models' own mistakes
     column="quality",
     title="The training labels agree with the evidence",
     failure_title="Wrong training labels hold the model back",
-    requires={"pool": Pool(halves=8, full=3, questions=("labels",)), "facts": Facts()},
+    requires={
+        "pool": Pool(halves=8, full=3, questions=("labels",)),
+        "relabelled": Relabelled(),
+        "facts": Facts(),
+    },
     remedies=("drop-examples",),
 )
-def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
+def measure(
+    *, pool: PoolData, relabelled: RelabelledData, facts: FactsData, rng: np.random.Generator
+) -> Measurement | NotApplicable:
     if facts.task != "classification":
         return NotApplicable("labels are contradicted by class probabilities: a regression has none")
     if "pool" in pool.left_out:
@@ -94,21 +116,22 @@ def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Me
         for name in ("rate", "recall", "precision"):
             estimates[f"{'noise' if name == 'rate' else name}_if_{model.kind.replace('-', '')}"] = getattr(model, name)
     estimates["errors_of_labels"] = errors_of_labels(models)
+    share = noise_by_relabelling(pool, relabelled)
+    if share is not None:
+        estimates["noise_by_relabelling"] = share
     headroom, gain = _headroom(pool, facts.metric, flags, models)
     note = _doubt(error, models)
-    count = f"{int(flags.sum())} of {len(flags)} labels of train contradicted by {_witnesses(pool)}."
-    sentences = [count, _rates(models), note, _ceiling(estimates["errors_of_labels"], pool), gain]
-    details = (_by_model(models), _suspicious(pool, facts, flags, note))
+    count = f"{int(flags.sum())} of {len(flags)} labels of train contradicted by {witnesses(pool)}."
+    sentences = [
+        count,
+        rates_told(models),
+        relabelling_told(share),
+        note,
+        _ceiling(estimates["errors_of_labels"], pool),
+        gain,
+    ]
+    details = (by_noise_model(models), _suspicious(pool, facts, flags, note), *to_relabel(relabelled))
     return Measurement(estimates, headroom, details=details, summary=" ".join(s for s in sentences if s))
-
-
-def _witnesses(pool: PoolData) -> str:
-    """Which models judged, and how many each row."""
-    folds = pool.members(FOLD)
-    if not len(folds):
-        return f"{len(pool.members(2))} half-size models of the recipe"
-    repeats = len(np.unique(pool.permutation[folds]))
-    return f"the out-of-fold predictions that were brought, {repeats} for each row ({len(folds)} folds)"
 
 
 def _headroom(
@@ -131,16 +154,6 @@ def _doubt(error: Estimate, models: Sequence[Noise]) -> str:
     return f"Most flags may be the recipe's own mistakes: on new rows it makes {error.value:.0f} errors per 1,000."
 
 
-def _rates(models: Sequence[Noise]) -> str:
-    if any(m.rate.value is None for m in models):
-        return "How many labels are wrong is undetermined: too few rows."
-    said = {m.kind: f"{100 * (m.rate.value or 0):.1f} %{interval(m.rate.scaled(100, '%'))}" for m in models}
-    first = f"Wrong labels: {said[RANDOM]} if they are random"
-    if LOOKALIKE not in said:
-        return f"{first}; of two classes look-alikes are the same."
-    return f"{first}, {said[LOOKALIKE]} if they are look-alikes."
-
-
 def _ceiling(errors: Estimate, pool: PoolData) -> str:
     if errors.low is None or errors.high is None:
         return ""
@@ -151,14 +164,6 @@ def _ceiling(errors: Estimate, pool: PoolData) -> str:
     return (
         f"If validation is labelled like train, its labels alone make {ends} errors per 1,000 that no model can mend."
     )
-
-
-def _by_model(models: Sequence[Noise]) -> Detail:
-    columns = [f"{name}{end}" for name in ("rate", "recall", "precision") for end in ("", " low", " high")]
-    lines = [[m.kind, *(x for e in (m.rate, m.recall, m.precision) for x in (e.value, e.low, e.high))] for m in models]
-    data = {"columns": ["wrong labels are", *columns], "rows": lines}
-    note = "Recall: the chance that a wrong label is flagged. Precision: flags that are right. Both from spikes."
-    return Detail("table", "Wrong labels by what they are like, and what the flags are worth", data, note=note)
 
 
 def _suspicious(pool: PoolData, facts: FactsData, flags: np.ndarray, note: str) -> Detail:

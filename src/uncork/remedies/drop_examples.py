@@ -110,7 +110,7 @@ def _probabilities(case: Case) -> np.ndarray:
     if "out_of_fold" in case.artifacts:
         return given_probabilities(case.artifacts["out_of_fold"], len(train), case.n_classes)
     pool = case.artifacts.get("pool")
-    if pool is not None and len(judges(pool)) and np.array_equal(pool.y, train.y):
+    if pool is not None and len(judges(pool)) >= FOLDS and np.array_equal(pool.y, train.y):
         return probabilities(pool)
     return out_of_fold(
         case.subject.recipe,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any
 
 from uncork.gather._contract import Context, gatherers
 from uncork.gather._given import settled
-from uncork.gather.pool import time_members
+from uncork.gather.pool import time_members, timed_arms
+from uncork.gather.relabelled import settled as settled_labels
 from uncork.gather.store import Store
 from uncork.probes._contract import broken, registered
 from uncork.run.admit import admit
@@ -42,6 +43,7 @@ def audit(
     *,
     budget: str | float = "10m",
     pool: str | GivenPool = "auto",
+    relabelled: Mapping[Any, Any] | str | Path | None = None,
     out: str | Path | None = None,
     probes: Sequence[str] | None = None,
     backend: str = "loky",
@@ -57,6 +59,8 @@ def audit(
     `budget`: time to spend, such as "90s", "10m", "2h". `probes`: ids, default all but previews, or with `preview` all.
     `pool`: "auto" retrains the recipe as often as the probes ask for and the budget allows, "off" never; what is there
     already is brought as `Pool.from_predictions(...)` or `Pool.from_checkpoints(...)`, and nothing is retrained.
+    `relabelled`: {id: label} of random rows of train that were labelled anew (30 or more; the report names some), or a
+    CSV or Parquet table with the columns id and label: narrows how many labels are wrong.
     `describe_only`: all of test is described, nothing can be treated afterwards. `source`: how to
     make the subject again, kept for `uncork treat`. `backend`: where retraining runs, "loky" (processes of this
     machine), "dask" or "ray", on the cluster at `address` where one is given. Given again with the same `out`, it goes
@@ -77,6 +81,8 @@ def audit(
     context = admitted.context
     if given is not None:
         context = replace(context, given=settled(given, context))
+    if relabelled is not None:
+        context = replace(context, relabelled=settled_labels(relabelled, context))
     reader = gatherers()[Fingerprints]
     with working(progress, Fingerprints().label(), reader.price(Fingerprints(), context)):
         prints = reader.gather(Fingerprints(), context)
@@ -87,8 +93,10 @@ def audit(
     store = folder.store(about)
     try:
         # 3. Decide what to gather, and write it down before the first artifact.
-        context = timed(context, folder, chosen if pool == "auto" else (), progress)
-        plan = make_plan(chosen, context, seconds, pool=pool != "off")
+        no_pool = "it was switched off (pool='off')" if pool == "off" else ""
+        if pool == "auto":
+            context, no_pool = timed(context, folder, chosen, progress)
+        plan = make_plan(chosen, context, seconds, no_pool=no_pool)
         context = replace(context, store=store, deadline=time.monotonic() + seconds - (time.perf_counter() - started))
         folder.write("plan.json", {**plan.describe(), "timed": plan.timed})
         store.put(Fingerprints(), prints)
@@ -123,16 +131,20 @@ def audit(
     return folder.save(folder.with_earlier_treatments(report))
 
 
-def timed(context: Context, folder: RunFolder, probes: Sequence[Probe], progress: Progress) -> Context:
-    """With what prices rest on: as the run that is gone on with had timed it, else timed now."""
+def timed(context: Context, folder: RunFolder, probes: Sequence[Probe], progress: Progress) -> tuple[Context, str]:
+    """(context with what prices rest on, why nothing can be retrained): as an earlier run had timed it, else now."""
     before = folder.timed()
     if before is not None:
         context = replace(context, seconds_per_row=before["seconds_per_row"], training=before["training"])
     asked = [request for probe in probes for request in probe.requires.values() if isinstance(request, Pool)]
-    if not asked or context.training:
-        return context
-    with working(progress, "timing a few steps of the recipe", 10):
-        return replace(context, training=time_members(functools.reduce(Pool.merged, asked), context))
+    request = functools.reduce(Pool.merged, asked, Pool())
+    if set(timed_arms(request, context)) <= set(context.training):
+        return context, ""
+    try:
+        with working(progress, "timing a few steps of the recipe", 10):
+            return replace(context, training=time_members(request, context)), ""
+    except Exception as error:  # the user's own code: what needs no retraining is measured all the same
+        return context, f"the recipe can't be trained here ({type(error).__name__}: {error})"
 
 
 def threshold(metric: Metric, validation: PassData | None) -> float:

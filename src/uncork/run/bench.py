@@ -48,7 +48,7 @@ class Bench:
     evidence: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        self.baseline = self.present
+        self.baseline = self._audited = self.present
         self.changes: list[str] = []
         split = self.present.split("validation")
         self._fit_rows, self._judge_rows = halve(split, integer_seed(self.present.seed, "treat"))
@@ -129,12 +129,13 @@ class Bench:
         probe, store = registered()[finding.id], self.folder.store(self.about)
         plan = make_plan([probe], self.baseline, float("inf"))
 
-        # Of a pool what was trained, and no more.
-        context = replace(self.baseline, store=store, deadline=0.0)
+        # What is stored is of the subject as it was audited; of a pool what was trained, and no more.
+        audited = self.baseline is self._audited
+        context = replace(self.baseline, store=store if audited else None, deadline=0.0)
 
         def fetch(request: Request) -> Any:
             covering = plan.covering(request)
-            stored = store.get(covering)
+            stored = store.get(covering) if audited else None
             return gatherers()[type(covering)].gather(covering, context) if stored is None else stored
 
         return bind(probe, self.baseline, fetch)

@@ -25,7 +25,11 @@ from uncork.stats.quantiles import median
 def identity(
     context: Context, prints: FingerprintsData, source: dict[str, Any], *, describe_only: bool
 ) -> dict[str, Any]:
-    """The content of subject.json."""
+    """The content of subject.json.
+
+    What was labelled anew stands apart from the fingerprints: nothing that is stored depends on it, so that it can be
+    brought to a run that is there already.
+    """
     subject = context.subject
     fingerprints = {"model": context.model.fingerprint(), "metric": metric_key(subject.metric)}
     for name in SPLITS:
@@ -50,6 +54,9 @@ def identity(
         "version": uncork.__version__,
         "seed": context.seed,
         "describe_only": describe_only,
+        "relabelled": ""
+        if context.relabelled is None
+        else _hash(b"".join(a.tobytes() for a in context.relabelled)).hex(),
         "source": source,
     }
 

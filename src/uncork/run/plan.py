@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uncork.gather._contract import Context, gatherers
-from uncork.schema.artifacts import Facts, Pass, Profile, Request
+from uncork.schema.artifacts import Facts, Pass, Profile, Relabelled, Request
 from uncork.schema.contract import Probe
 from uncork.schema.errors import Unavailable
 from uncork.schema.pool import Pool, PoolData
@@ -54,7 +54,7 @@ class Plan:
 
     def unanswered(self, probe: Probe) -> str:
         """Why a probe can't be run for want of time; "" where it can. Of what it asks the pool, nothing is there."""
-        needed = [request for request in probe.requires.values() if not isinstance(request, Facts)]
+        needed = [request for request in probe.requires.values() if not isinstance(request, Facts | Relabelled)]
         if len(needed) != 1 or not isinstance(pool := needed[0], Pool):
             return ""
         if "pool" in self.left_out:
@@ -72,16 +72,16 @@ class Plan:
         }
 
 
-def make_plan(probes: Sequence[Probe], context: Context, budget: float, *, pool: bool = True) -> Plan:
+def make_plan(probes: Sequence[Probe], context: Context, budget: float, *, no_pool: str = "") -> Plan:
     """Merges nested requests and prices them. While they don't fit, the pool shrinks; then the dearest probe goes.
 
     Dearest: whose own artifacts cost most. Gates are never left out: what they guard could not be read without them.
-    Without `pool` nothing is retrained.
+    `no_pool`: why nothing is retrained.
     """
     kept: list[Probe] = list(probes)
     not_run: dict[str, str] = {}
-    left_out: dict[str, str] = {} if pool else {"pool": "it was switched off (pool='off')"}
-    limit = None if pool else Pool()
+    left_out = {"pool": no_pool} if no_pool else {}
+    limit = Pool() if no_pool else None
     timed = {"seconds_per_row": context.seconds_per_row, "training": dict(context.training)}
     while True:
         planned = _merged(kept, context, limit)

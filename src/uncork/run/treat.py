@@ -59,6 +59,7 @@ def treat(
     about = identity(admitted.context, prints, before["source"], describe_only=False)
     if "pool" in before["fingerprints"]:  # what was brought to the audit is not asked for again
         about["fingerprints"]["pool"] = before["fingerprints"]["pool"]
+    about["relabelled"] = before.get("relabelled", "")
     RunFolder.open(folder.path, about)
     refuse_shared_rows(prints)
 

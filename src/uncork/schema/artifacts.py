@@ -107,6 +107,16 @@ class Trial(Request):
         return "rivals: " + ", ".join(self.families)
 
 
+@dataclass(frozen=True)
+class Relabelled(Request):
+    """Rows of train that were labelled anew, and random ones to label anew."""
+
+    kind: ClassVar[str] = "relabelled"
+
+    def label(self) -> str:
+        return "rows labelled anew"
+
+
 @dataclass(frozen=True, eq=False)
 class FactsData:
     """Answer to `Facts`. `class_counts`: rows of train per class, empty for regression or no train."""
@@ -274,3 +284,15 @@ class TrialData:
     fitted_rows: int
     winner: str
     passed: PassData
+
+
+@dataclass(frozen=True, eq=False)
+class RelabelledData:
+    """Answer to `Relabelled`. rows, labels (k,): rows of train that were labelled anew, by position, and the classes
+    they were given; none where nothing was brought.
+    asked: ids of random rows of train, in a random order, so that the first of them are a random subset too.
+    """
+
+    rows: Int[np.ndarray, " k"]
+    labels: Int[np.ndarray, " k"]
+    asked: tuple[str, ...]

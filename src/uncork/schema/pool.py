@@ -94,6 +94,8 @@ class Pool(Request):
                 return Pool(**{**counts, name: least}, questions=self.questions)
         if first:
             return dataclasses.replace(self, questions=first[:-1])
+        if self.halves and self.full:
+            return Pool(full=self.full)
         return Pool() if self != Pool() else None
 
     def without(self, smaller: Pool) -> list[str]:
@@ -161,6 +163,7 @@ class PoolData:
     no rows where it was not asked. left_out: what was asked for and is not there (sizes, questions, arms, or "pool" for
     all of it), with the reason; no models at all where the subject can't be retrained. matched: whether models of all
     sizes took the same number of steps. parameters: of the plain net ("") and of the width arms, by arm.
+    repeated: share of the rows of validation that are copies of rows of train, which unseen rows of train never are.
     seed_variances: by confirmed arm, how much the metric on validation varies between its models of all of train, with
     degrees of freedom (`derived.arms`): of all arms of the plan, in a part of the pool too, as they inform each other.
     """
@@ -184,6 +187,7 @@ class PoolData:
     matched: bool
     parameters: dict[str, int]
     brought: bool = False
+    repeated: float = 0.0
     seed_variances: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:

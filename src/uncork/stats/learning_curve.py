@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special, stats
 
 from uncork.schema.finding import Estimate
-from uncork.stats.crossed import SeedVariance, by_unit, moderate, spread, squeeze
+from uncork.stats.crossed import SeedVariance, by_unit, crossed, moderate, spread, squeeze
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -74,7 +74,8 @@ def learning_curve(
     cancels from the gain as far as it does; and trainings. The parts of one permutation make up train, so that the mean
     over them is one observation, whose variance is that of a part over their number (as in `complementary`); it is
     squeezed towards the other sizes' (`moderate`). Members trained on all of train vary by seed alone: that this train
-    was a lucky draw moves all sizes alike and is not counted. Gains are cut at 0: more rows are taken not to harm.
+    was a lucky draw moves all sizes alike and is not counted. Gains are cut at 0, as more rows are taken not to harm,
+    each end at that of the badness at the largest size (`crossed`): no more can go than is there.
     Assumes as many optimiser steps at every size, and recipes that train fully: an undertrained net has another curve.
     Undetermined with under three sizes, without variance of trainings, or where nothing is ever wrong. `se`: posterior
     s.d., `df`: of the variance of trainings. ValueError: multiples beyond 4, which no prior should carry.
@@ -96,13 +97,23 @@ def learning_curve(
         nothing = Estimate(None, None, None, unit, n, f"{method} (undetermined)", level=level)
         return LearningCurve(dict.fromkeys(multiples, nothing), x * at[-1], None, None, None)
     posterior = _Posterior(relative, seen)
+    left = _left(np.asarray(values[order[-1]], np.float64), clusters, unit, level)
     gains = {}
     for multiple in multiples:
         value, low, high, se = posterior.summary(*posterior.gain(multiple), level)
-        value, low, high = (max(0.0, end) for end in (value, low, high))
+        value, low, high = (min(max(0.0, end), most) for end, most in zip((value, low, high), left, strict=True))
         gains[multiple] = Estimate(value, low, high, unit, n, method, se, seen.df, level, se_seeds=se)
     band = np.array([posterior.summary(*posterior.badness(point), level) for point in x])
     return LearningCurve(gains, x * at[-1], band[:, 0], np.maximum(band[:, 1], 0.0), band[:, 2])
+
+
+def _left(
+    values: Float[np.ndarray, "m n"], clusters: Int[np.ndarray, " n"] | None, unit: str, level: float
+) -> tuple[float, float, float]:
+    """(value, low, high) of the badness at the largest size."""
+    now = crossed(values, clusters=clusters, unit=unit, level=level)
+    value = max(0.0, now.value or 0.0)
+    return value, value if now.low is None else max(0.0, now.low), np.inf if now.high is None else max(0.0, now.high)
 
 
 def _seen(

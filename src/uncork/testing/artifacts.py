@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from uncork.schema.artifacts import FactsData, FingerprintsData, PassData, TrialData
+from uncork.schema.artifacts import FactsData, FingerprintsData, PassData, RelabelledData, TrialData
 from uncork.schema.metric import Metric
 from uncork.schema.subject import REQUIREMENTS
 
@@ -60,6 +61,13 @@ def facts(**changes: Any) -> FactsData:
         "has_inputs": True,
     }
     return FactsData(**{**known, **changes})
+
+
+def relabelled(labels: Mapping[int, int] | None = None, *, asked: Sequence[str] = ()) -> RelabelledData:
+    """Rows of train labelled anew: by position, the class they were given."""
+    rows = sorted(labels or {})
+    given = [labels[row] for row in rows] if labels else []
+    return RelabelledData(np.array(rows, np.int64), np.array(given, np.int64), tuple(asked))
 
 
 def fingerprints(
