@@ -213,6 +213,7 @@ def test_a_backend(backend: str, tmp_path: Path, x: torch.Tensor, loky_trained: 
         list(fan.each(fail, [(i,) for i in range(4)]))
 
 
+@pytest.mark.slow
 def test_a_job_that_always_kills_its_worker(loky: Executor) -> None:
     results = loky.each(die_always, [(i,) for i in range(6)])
     assert sorted(next(results) for _ in range(5)) == [0, 2, 3, 4, 5]
@@ -231,6 +232,7 @@ def test_what_a_job_raises_says_where(loky: Executor) -> None:
         loky(sys.exit, [(3,)])
 
 
+@pytest.mark.slow
 def test_given_up_half_way_nothing_goes_on(loky: Executor) -> None:
     results = loky.each(nap, [(0.01,), (60.0,), (60.0,)])
     assert next(results) == 0.01
@@ -277,6 +279,7 @@ def running(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @only_with("distributed", "dask")
 def test_a_dask_cluster_at_an_address(x: torch.Tensor, loky_trained: list[tuple[int, list[float]]]) -> None:
     """One worker of four threads, which share torch's random state."""

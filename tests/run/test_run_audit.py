@@ -71,6 +71,9 @@ def test_with_the_same_engine_retraining_gives_the_same_report_whichever_probes_
     monkeypatch.setattr("uncork.run.audit.time_members", lambda *_: {"": Training(0.1)})
     first, second = (audit(small(), out=f"run-{i}", preview=True) for i in (1, 2))
     assert timeless(first) == timeless(second)
+    # By design the arms of a plan inform each other of how trainings vary: without that, nothing else may differ.
+    monkeypatch.setattr("uncork.gather.pool.seed_variances", lambda *_: {})
+    first = audit(small(), out="without", preview=True)
     for id in filter(reads_the_pool, registered()):
         (mine,) = timeless(audit(small(), out=f"alone-{id}", probes=[id]))["findings"]
         assert mine in timeless(first)["findings"], id
@@ -293,7 +296,8 @@ def test_data_frames() -> None:
         return Split(pd.DataFrame(x, columns=list("abcd")), pd.Series(y))
 
     subject = small(train=frame(200, 1), validation=frame(600, 2), test=frame(600, 3))
-    report, plain = audit(subject, out="run", probes=FAST), audit(small(), out="plain", probes=FAST)
+    report = audit(subject, out="run", probes=FAST, pool="off")
+    plain = audit(small(), out="plain", probes=FAST, pool="off")
     assert report.headline == plain.headline
     assert not [f for f in report.findings if f.verdict == "error"]
 
@@ -310,10 +314,12 @@ def test_metrics_of_the_users_own() -> None:
     def share_wrong(p: np.ndarray, y: np.ndarray) -> float:
         return float((p.argmax(1) != y).mean())
 
-    own = audit(small(metric=Metric(share_wrong, higher_is_better=False)), out="own", probes=["overfitting"])
-    known = audit(small(), out="known", probes=["overfitting"])
+    own = audit(
+        small(metric=Metric(share_wrong, higher_is_better=False)), out="own", probes=["overfitting"], pool="off"
+    )
+    known = audit(small(), out="known", probes=["overfitting"], pool="off")
     assert own.headline.value == pytest.approx(known.headline.value / 1000)
-    cost = audit(small(metric=np.array([[0, 5], [1, 0]])), out="cost", probes=["overfitting"])
+    cost = audit(small(metric=np.array([[0, 5], [1, 0]])), out="cost", probes=["overfitting"], pool="off")
     assert cost.headline.unit == "cost per 1,000"
 
 
