@@ -158,11 +158,10 @@ def answered(name: str, subject: Any) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """All of it, or nothing."""
+    from uncork.gather.store import write_atomically
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=1))
-    unfinished.replace(path)
+    write_atomically(path, json.dumps(content, indent=1))
 
 
 if __name__ == "__main__":

@@ -346,7 +346,7 @@ def test_only_this_machine_is_talked_to(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", CLUSTERS)
 def test_nobody_at_the_address(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncork.run.workers.PATIENCE", 1)
+    monkeypatch.setattr("uncork.run.clusters.PATIENCE", 1)
     with pytest.raises(BadInput, match=f"no {backend} cluster .*127.0.0.1:9"):
         list(Executor(backend, {"dask": "tcp://"}.get(backend, "") + "127.0.0.1:9").each(square, [(1,)]))
 

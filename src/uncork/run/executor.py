@@ -1,4 +1,4 @@
-"""Fan-out: which job runs when, in processes of its own; `workers` has the processes."""
+"""Fan-out: which job runs when, in processes of its own; `workers` and `clusters` have the processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from uncork.run.workers import Loky, Workers, dask, local_count, opened, packed, pickled, ray
+from uncork.run.clusters import dask, ray
+from uncork.run.workers import Loky, Workers, local_count, opened, packed, pickled
 from uncork.schema.errors import BadInput, UncorkError
 
 BACKENDS = ("loky", "dask", "ray")
