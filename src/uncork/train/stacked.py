@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 
 from uncork.data.split import Split
 from uncork.models.tensors import REFUSALS, call, place, reference, to_tensors
@@ -51,9 +52,9 @@ class Job:
 def stackable(recipe: Recipe, train: Split, preprocess: Callable[[Any], Any] | None = None) -> str:
     """Why members of this recipe can't be stacked; "" where they can.
 
-    They can where the rows arrive as one tensor and each row's output depends on that row and the weights alone. Net,
-    loss and `preprocess` are tried on 8 rows: what they do differently on other rows goes unseen. Raises BadInput
-    where the loss doesn't suit outputs and labels, as `fit` does.
+    They can where the rows arrive as one tensor and each row's output depends on that row, the weights and dropout
+    modules alone. Net, loss and `preprocess` are tried on 8 rows: what they do differently on other rows goes unseen.
+    Raises BadInput where the loss doesn't suit outputs and labels, as `fit` does.
     """
     if recipe.augment is not None:
         return "recipe.augment draws random numbers for each member"
@@ -72,6 +73,8 @@ def stackable(recipe: Recipe, train: Split, preprocess: Callable[[Any], Any] | N
         if not _close(part, batch[:some]):
             return "what preprocess makes of a row depends on the other rows of the batch"
         modules = [_make(recipe, seed).train() for seed in (0, 1)]
+        for dropout in (part for module in modules for part in module.modules() if isinstance(part, _DropoutNd)):
+            dropout.eval()  # under vmap each member draws its own
         batch = place(batch, reference(modules[0]))
         reason = _refusal(modules, batch, some)
         if not reason and recipe.loss is not None:
@@ -93,7 +96,7 @@ def _refusal(modules: list[nn.Module], batch: torch.Tensor, some: int) -> str:
     except (BadInput, *REFUSALS) as error:
         return f"the net refuses the rows ({_first_line(error)})"
     if not torch.equal(torch.get_rng_state(), state):
-        return "the net draws random numbers as it trains, as dropout does"
+        return "the net draws random numbers as it trains, outside of dropout modules"
     if not all(_close(value, buffers[name]) for name, value in modules[0].named_buffers()):
         return "the net changes its buffers as it trains, as BatchNorm does"
     if not _close(part, alone[0][:some]):
@@ -123,7 +126,8 @@ def fit_stacked(
     """The module of each job, in eval mode; of a job whose loss is no longer finite, the error that `fit` raises.
 
     Each is `fit(job.recipe, train.subset(job.rows), seed=job.seed, steps=job.steps)` up to the rounding of floats:
-    the same initial weights, batches, loss, optimiser and schedule. The rows are held as one tensor where that takes
+    the same initial weights, batches, loss, optimiser and schedule. What dropout draws are other numbers, which depend
+    on the seeds of all jobs: the same jobs give the same models. The rows are held as one tensor where that takes
     1 GB or less. Raises BadInput where the recipe isn't `stackable`, or data and module don't fit.
     """
     recipe = jobs[0].recipe
@@ -142,15 +146,17 @@ def fit_stacked(
     if recipe.loss is None:
         _check_labels(members, stack.outputs(load(np.stack([member.rows[:1] for member in members]))).detach())
     step = 0
-    for end in sorted({job.steps for job in jobs}):
-        training = [member for member in members if member.job.steps >= end]
-        stack.keep(len(training))
-        while step < end and any(member.error is None for member in training):
-            batches = _plan(training, end - step)
-            losses = [stack.step(step + i, batch, load(batch.at)) for i, batch in enumerate(batches)]
-            for member, column in zip(training, torch.stack(losses, dim=1).tolist(), strict=True):
-                member.see(column, step)
-            step += len(batches)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(integer_seed(0, "stack", *(job.seed for job in jobs)))
+        for end in sorted({job.steps for job in jobs}):
+            training = [member for member in members if member.job.steps >= end]
+            stack.keep(len(training))
+            while step < end and any(member.error is None for member in training):
+                batches = _plan(training, end - step)
+                losses = [stack.step(step + i, batch, load(batch.at)) for i, batch in enumerate(batches)]
+                for member, column in zip(training, torch.stack(losses, dim=1).tolist(), strict=True):
+                    member.see(column, step)
+                step += len(batches)
     for k, member in enumerate(members):
         with torch.no_grad():
             for name, parameter in member.module.named_parameters():
@@ -322,7 +328,7 @@ def _forward(module: nn.Module) -> Callable[..., torch.Tensor]:
         outputs: torch.Tensor = getattr(out, "logits", out)
         return outputs
 
-    return vmap(one, randomness="error")
+    return vmap(one, randomness="different")
 
 
 def _row_losses(outputs: torch.Tensor, y: torch.Tensor) -> Float[torch.Tensor, "k b"]:
@@ -343,15 +349,18 @@ def _loader(
     """Positions (k, b) → what the net takes (k, b, …), from memory where all of train fits, else read anew."""
 
     def read(rows: np.ndarray) -> torch.Tensor:
-        tensor: torch.Tensor = place(to_tensors(train.take(rows), preprocess), like)
+        tensor: torch.Tensor = to_tensors(train.take(rows), preprocess)
+        return tensor
+
+    def placed(x: torch.Tensor, at: np.ndarray) -> torch.Tensor:
+        tensor: torch.Tensor = place(x.view(*at.shape, *x.shape[1:]), like)
         return tensor
 
     first = read(np.arange(1))
     if first.nbytes * len(train) > PRELOADED_BYTES:
-        return lambda at: (x := read(at.reshape(-1))).view(*at.shape, *x.shape[1:])
-    every = first.new_empty((len(train), *first.shape[1:]))
+        return lambda at: placed(read(at.reshape(-1)), at)
+    # As they come, such as features of 16 bits: only a batch takes the dtype of the weights.
+    every = first.new_empty((len(train), *first.shape[1:]), device=like.device)
     for start in range(0, len(train), LOADED_ROWS):
         every[start : start + LOADED_ROWS] = read(np.arange(start, min(start + LOADED_ROWS, len(train))))
-    return lambda at: every.index_select(0, torch.from_numpy(at.reshape(-1)).to(like.device)).view(
-        *at.shape, *first.shape[1:]
-    )
+    return lambda at: placed(every.index_select(0, torch.from_numpy(at.reshape(-1)).to(like.device)), at)
