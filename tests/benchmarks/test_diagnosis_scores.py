@@ -208,8 +208,22 @@ def test_scores_by_hand() -> None:
 
 def test_first_three_answers_of_quality_count_whatever_gates_stand_before_them() -> None:
     told = truth(100.0)
-    found = score("me", [record(told, "leaked-examples", "split-shift", "x", "y", "wrong-labels")], "both")
+    found = score("me", [record(told, "leaked-examples", "irreproducible-recipe", "x", "y", "wrong-labels")], "both")
     assert (found.top1.value, found.top3.value) == (0.0, 1.0)
+
+
+def test_a_shift_is_named_by_the_gate_that_asks_for_it(tmp_path: Path) -> None:
+    """Right where it is planted, a false alarm where nothing is."""
+    (tmp_path / "case").mkdir()
+    answers = {"answers": [["split-shift", None, None, None]], "seconds": 1.0}
+    (tmp_path / "case" / "me.json").write_text(json.dumps(answers))
+    for told in (truth(100.0, "domain-shift"), truth(None)):
+        case = {**told, "key": "case", "group": "g", "frozen": False}
+        (tmp_path / "case" / "truth.json").write_text(json.dumps(case))
+        (found,) = load(tmp_path)["me"]
+        assert found.first is not None
+        assert found.first.finding == "domain-shift"
+        assert right(found.truth, found.first) if told["findings"] else false_alarm(found)
 
 
 def test_intervals_are_over_groups_of_cases() -> None:

@@ -33,7 +33,7 @@ def test_a_table_answers_wrong_labels(cli: Cli, subject_file: Callable[..., str]
     assert said.code == 0, said.err
     found = findings("run")
     assert "the out-of-fold predictions that were brought, 1 for each row (4 folds)" in found["wrong-labels"]["summary"]
-    assert "only predictions were brought" in found["split-shift"]["reason"]
+    assert "only predictions were brought" in found["split-shift"]["summary"]
 
 
 def test_columns_are_named(cli: Cli, subject_file: Callable[..., str], tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_off_and_preview(cli: Cli, subject_file: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--pool", "on"], "--pool on: give auto, off, or a table, .csv or .parquet"),
+        (["--pool", "on"], "--pool on: give auto, head, off, or a table, .csv or .parquet"),
         (["--pool", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--pool", "oof.csv", "--fold", "part"], "oof.csv has no column 'part'"),
         (["--fold", "part"], "--fold goes with --pool TABLE"),
@@ -82,3 +82,13 @@ def test_bad_use(cli: Cli, subject_file: Callable[..., str], tmp_path: Path, opt
     assert said.code == 2
     assert why in said.message
     assert left_behind(tmp_path) == []
+
+
+def test_head(cli: Cli, subject_file: Callable[..., str]) -> None:
+    """A net of one layer has no encoder that could have been fitted; a model without a recipe is withheld."""
+    body = "subject = Subject(net, test=test, train=train, recipe=Recipe(build, epochs=2))\n"
+    for name, given in (("with.py", body), ("without.py", "subject = Subject(net, test=test, train=train)\n")):
+        options = ["--pool", "head", "--probes", "wrong-labels", "--out", name[:-3]]
+        assert cli("audit", subject_file(given, name), *options).code == 0
+    assert findings("with")["wrong-labels"]["estimates"]
+    assert findings("without")["wrong-labels"]["reason"].startswith("no recipe was given")

@@ -20,7 +20,7 @@ from uncork.gather._members import STACK, Member, changed, of_arm, scaled_width
 from uncork.gather.pool import base, gather, possible, time_members
 from uncork.gather.store import Store
 from uncork.schema.errors import UncorkError
-from uncork.schema.pool import QUESTIONS, Pool, PoolData
+from uncork.schema.pool import FURTHER, QUESTIONS, Pool, PoolData
 from uncork.schema.seeds import integer_seed
 from uncork.train.loop import fit
 
@@ -124,6 +124,16 @@ def test_only_the_best_arm_of_a_question_is_trained_on_all_of_train(context: Con
     other = data.pairs(1, "lr-x8")[1]
     assert len(other) == 2
     assert data.trained_on[other].all()
+
+
+@pytest.mark.parametrize(("factor", "further"), [(1e-3, {"lr-x64"}), (300.0, {"lr-over-64"})])
+def test_a_search_goes_on_where_it_gets_better(
+    factor: float, further: set[str], context_of: Callable[..., Context]
+) -> None:
+    recipe = RECIPE.replace(lr=factor * RECIPE.lr, epochs=8)
+    data = made(Pool(halves=4, full=2, questions=("tuning",)), context_of(subject(recipe=recipe)))
+    assert set(data.arm) & set(FURTHER) == further
+    assert further == {arm for arm, size in zip(data.arm, data.size, strict=True) if arm and size == 1}
 
 
 def test_flagged_rows_are_left_out_of_their_arm_and_of_nothing_else(context_of: Callable[..., Context]) -> None:
@@ -234,6 +244,7 @@ def test_what_the_users_own_code_fails_at_is_left_out(context_of: Callable[..., 
 
 def test_a_finished_screen_stays_when_time_is_up_for_the_rest(context: Context, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "best", lambda data, metric, question: "lr-x8")
+    monkeypatch.setattr(module, "screened", lambda data, metric, arm: None)
     request = Pool(halves=4, full=2, questions=("tuning",))
     members = len(base(request, {"tuning": ("lr-over-8", "lr-x8")}))
 
@@ -400,12 +411,12 @@ def test_what_is_trained_first_says_most() -> None:
 def test_arms_need_halves_and_full_models_beside_them(context: Context) -> None:
     arms, why = possible(Pool(halves=2, full=2, questions=("tuning",)), context)
     assert arms == {}
-    assert set(why) == {"lr-over-8", "lr-x8"}
+    assert set(why) == {"lr-over-8", "lr-x8", "lr-over-64", "lr-x64"}
 
 
 @pytest.mark.parametrize(
     ("arm", "name", "value"),
-    [("lr-over-8", "lr", 0.0025), ("lr-x8", "lr", 0.16), ("decay-x30", "weight_decay", 0.3)],
+    [("lr-over-8", "lr", 0.0025), ("lr-x8", "lr", 0.16), ("lr-x64", "lr", 1.28), ("decay-x30", "weight_decay", 0.3)],
 )
 def test_an_arm_changes_one_thing(arm: str, name: str, value: float) -> None:
     recipe, settings = changed(RECIPE, arm, 12)

@@ -1,4 +1,4 @@
-"""split-shift: brute force, no shift covered, planted shifts found, the size of labels' shift."""
+"""split-shift: brute force, no shift covered, planted shifts found, other shares of classes are no shift."""
 
 from __future__ import annotations
 
@@ -11,18 +11,46 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from uncork.probes.split_shift import measure
+from uncork.schema.artifacts import TwoSampleData
 from uncork.schema.finding import NotApplicable
 from uncork.schema.metric import Metric
 from uncork.schema.pool import PoolData
 from uncork.schema.seeds import generator
-from uncork.testing.artifacts import facts
+from uncork.testing.artifacts import a_two_sample, facts, no_two_sample
 from uncork.testing.pools import a_pool, no_pool
 from uncork.testing.probes import check_probe, verdict
 
 
-def given(pool: PoolData, metric: Any = "error", **known: Any) -> dict[str, Any]:
+def given(
+    pool: PoolData, metric: Any = "error", two_sample: TwoSampleData | None = None, **known: Any
+) -> dict[str, Any]:
+    """Inputs can't be told apart unless `two_sample` says so."""
     metric = metric if isinstance(metric, Metric) else Metric(metric)
-    return {"pool": pool, "facts": facts(metric=metric, **known)}
+    known = {"classes": ("cat", "dog", "fox"), **known}
+    return {
+        "pool": pool,
+        "two_sample": a_two_sample() if two_sample is None else two_sample,
+        "facts": facts(metric=metric, **known),
+    }
+
+
+def drawn_with(
+    share: dict[str, list[float]], rates: list[float], n: int = 400, v: int = 300, seed: int = 0
+) -> PoolData:
+    """Classes drawn with these shares, wrong at their own rates, the same in both splits; models err on half the same
+    rows."""
+    rng, k = np.random.default_rng((seed, 3)), len(rates)
+    y, new = (rng.choice(k, size, p=share[name]) for name, size in (("train", n), ("validation", v)))
+    outputs = []
+    for labels in (y, new):
+        hard, logits = rng.normal(size=len(labels)), np.full((4, len(labels), k), -5.0)
+        for member in range(4):
+            luck = np.sqrt(0.5) * (hard + rng.normal(size=len(labels)))
+            said = np.where(luck < stats.norm.ppf(np.array(rates)[labels]), (labels + 1) % k, labels)
+            logits[member, np.arange(len(labels)), said] = 3.0
+        outputs.append(logits.astype(np.float16))
+    pool = pool_of(n, v, classes=k, seed=seed)
+    return dataclasses.replace(pool, y=y, validation_y=new, on_train=outputs[0], on_validation=outputs[1])
 
 
 def pool_of(n: int = 800, v: int = 500, **changes: Any) -> PoolData:
@@ -30,7 +58,12 @@ def pool_of(n: int = 800, v: int = 500, **changes: Any) -> PoolData:
 
 
 def test_keeps_the_contract() -> None:
-    check_probe(measure, lambda: given(pool_of()), null=lambda seed: given(pool_of(3000, 3000, seed=seed)), seeds=40)
+    def null(seed: int) -> dict[str, Any]:
+        return given(pool_of(3000, 3000, seed=seed), two_sample=a_two_sample(seed=seed))
+
+    check_probe(measure, lambda: given(pool_of()), null=null, seeds=40)
+    check_probe(measure, lambda: given(no_pool(), two_sample=a_two_sample(apart=1)))
+    check_probe(measure, lambda: given(pool_of(), two_sample=no_two_sample()))
     groups = {"clusters": np.arange(800) // 4, "validation_clusters": np.arange(500) // 4}
     check_probe(measure, lambda: given(pool_of(**groups), "log-loss"))
 
@@ -50,9 +83,12 @@ def test_a_planted_shift_is_found_either_way(changes: dict[str, float]) -> None:
 
 def test_rows_that_repeat_by_nature_are_not_compared() -> None:
     pool = dataclasses.replace(pool_of(2000, 2000), repeated=0.05)
-    outcome = measure(**given(pool), rng=generator(0))
+    outcome = measure(**given(pool, two_sample=no_two_sample()), rng=generator(0))
     assert isinstance(outcome, NotApplicable)
     assert outcome.reason.startswith("5 % of the rows of validation also stand in train")
+    alone = measure(**given(pool), rng=generator(0))
+    assert (alone.against.estimate, "shift" in alone.estimates) == ("two_sample_auc", False)
+    assert "Models' errors are not compared: 5 % of the rows" in alone.summary
 
 
 def test_no_shift_with_much_evidence_is_clear() -> None:
@@ -86,8 +122,12 @@ def test_both_sides_by_brute_force() -> None:
         unseen[member, out] = (pool.on_train[member].argmax(axis=1) != pool.y)[out]
         new.append((pool.on_validation[member].argmax(axis=1) != pool.validation_y).mean())
     found = measure(**given(pool), rng=generator(0)).estimates
-    assert found["unseen_train"].value == pytest.approx(1000 * np.nanmean(unseen))
-    assert found["shift"].value == pytest.approx(1000 * (np.mean(new) - np.nanmean(unseen)))
+    by_class = [np.nanmean(unseen[:, pool.y == c]) for c in range(3)]
+    at_shares = float(np.bincount(pool.validation_y) / 500 @ by_class)
+    assert abs(at_shares - np.nanmean(unseen)) > 1e-4  # flips make the shares differ
+    assert found["validation"].value == pytest.approx(1000 * np.mean(new))
+    assert found["unseen_train"].value == pytest.approx(1000 * at_shares)
+    assert found["shift"].value == pytest.approx(1000 * (np.mean(new) - at_shares))
     right = measure(**given(pool, "accuracy"), rng=generator(0)).estimates["shift"]
     assert right.value == pytest.approx(found["shift"].value)
 
@@ -149,9 +189,83 @@ def test_regression() -> None:
     assert verdict(measure, artifacts) == "bottleneck"
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "rates"),
+    [
+        ([0.5, 0.5], [0.8, 0.2], [0.3, 0.05]),
+        ([0.03, 0.97], [0.6, 0.4], [0.05, 0.05]),
+        ([0.05, 0.95], [0.05, 0.95], [0.3, 0.05]),
+    ],
+)
+def test_other_shares_of_classes_are_no_shift(train: list[float], validation: list[float], rates: list[float]) -> None:
+    """The first is 75 per 1,000 harder by its shares alone; in the second 60 % of validation are of a class with 12
+    rows in train, which may all be right by chance. At a true 95 %, 200 intervals cover 0 less often than the region's
+    end with a chance of 1 in 1,000 (fixed seeds)."""
+    shares, covered = {"train": train, "validation": validation}, []
+    for seed in range(200):
+        shift = measure(**given(drawn_with(shares, rates, seed=seed)), rng=generator(0)).estimates["shift"]
+        if shift.low is not None:
+            covered.append(shift.low <= 0 <= shift.high)
+    assert len(covered) > 190
+    assert sum(covered) >= stats.binom.ppf(1e-3, len(covered), 0.95)
+
+
+def test_other_shares_do_not_open_the_gate_and_are_named() -> None:
+    pool = drawn_with({"train": [0.5, 0.5], "validation": [0.8, 0.2]}, [0.3, 0.05], 20_000, 20_000)
+    assert verdict(measure, given(pool)) == "clear"
+    found = measure(**given(pool), rng=generator(0))
+    assert "on unseen train at validation's shares of the classes" in found.summary
+    assert "Shares of a class differ by up to 0.30" in found.summary
+    plain = np.mean([(out.argmax(axis=1) != pool.y).mean() for out in pool.on_train])
+    assert found.estimates["validation"].value - 1000 * plain > 60  # what would have opened it
+
+
+def test_a_class_of_one_row_leaves_it_undetermined() -> None:
+    pool = pool_of()
+    y = np.where((pool.y == 2) & (np.arange(800) > 2), 0, pool.y)
+    artifacts = given(dataclasses.replace(pool, y=y))
+    assert verdict(measure, artifacts) == "undetermined"
+    assert "train has too few rows of class fox to compare them" in measure(**artifacts, rng=generator(0)).summary
+    # Inputs that are surely different decide all the same.
+    assert verdict(measure, {**artifacts, "two_sample": a_two_sample(apart=1)}) == "bottleneck"
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0.0, "clear"), (0.2, "clear"), (1.0, "bottleneck")])
+def test_inputs_alone_decide_where_nothing_is_retrained(apart: float, expected: str) -> None:
+    """AUC .50, .56 and .76: the middle one is surely different, and surely less than .6 matters."""
+    two_sample = a_two_sample(5000, 5000, apart=apart)
+    artifacts = given(no_pool("no recipe"), two_sample=two_sample)
+    assert verdict(measure, artifacts) == expected
+    found = measure(**artifacts, rng=generator(0))
+    truth = stats.norm.cdf(apart / np.sqrt(2))
+    auc = found.estimates["two_sample_auc"]
+    assert auc.low <= truth <= auc.high
+    assert (auc.low > 0.5) == (apart > 0)
+    assert "Models' errors are not compared: no recipe." in found.summary
+    assert ("they differ" in found.summary) == (expected == "bottleneck")
+
+
+def test_which_of_the_two_judges() -> None:
+    harder, alike = pool_of(8000, 8000, flipped_validation=0.06), pool_of(8000, 8000)
+    apart = a_two_sample(2000, 2000, apart=1)
+    for pool, two_sample, judge, expected in (
+        (harder, None, "shift", "bottleneck"),
+        (alike, apart, "two_sample_auc", "bottleneck"),
+        (harder, apart, "two_sample_auc", "bottleneck"),
+        (alike, None, "shift", "clear"),
+        (harder, no_two_sample(), "shift", "bottleneck"),
+    ):
+        artifacts = given(pool, two_sample=two_sample)
+        assert measure(**artifacts, rng=generator(0)).against.estimate == judge
+        assert verdict(measure, artifacts) == expected
+    said = measure(**given(alike, two_sample=no_two_sample("rows are text")), rng=generator(0)).summary
+    assert "Inputs are not compared: rows are text." in said
+
+
 def test_not_applicable() -> None:
-    assert measure(**given(no_pool("no recipe")), rng=generator(0)) == NotApplicable("no recipe")
-    few = measure(**given(a_pool(halves=2)), rng=generator(0))
+    nothing = given(no_pool("no recipe"), two_sample=no_two_sample("no inputs"))
+    assert measure(**nothing, rng=generator(0)) == NotApplicable("no recipe; no inputs")
+    few = measure(**given(a_pool(halves=2), two_sample=no_two_sample()), rng=generator(0))
     assert isinstance(few, NotApplicable)
     mine = Metric(lambda p, y: 0.0, higher_is_better=False, name="mine")
-    assert isinstance(measure(**given(pool_of(), mine), rng=generator(0)), NotApplicable)
+    assert isinstance(measure(**given(pool_of(), mine, no_two_sample()), rng=generator(0)), NotApplicable)

@@ -155,10 +155,10 @@ def test_validation_that_was_given_is_used() -> None:
 
 
 def test_the_dearest_probe_goes_and_is_listed_with_its_price() -> None:
-    report = audit(small(), budget=1.0, pool="off", out="run")
+    report = audit(small(), budget=3.0, pool="off", out="run")
     left_out = [f for f in report.findings if f.reason.startswith("would take")]
     assert [f.id for f in left_out] == ["wrong-family"]
-    assert left_out[0].reason.startswith("would take about 3 s more, and 1 s were given: try --budget ")
+    assert left_out[0].reason.startswith("would take about 3 s more, and 3 s were given: try --budget ")
     assert left_out[0].reason.endswith(" or --probes wrong-family")
     assert report.plan["not_run"] == {"wrong-family": left_out[0].reason}
     assert json.loads(Path("run/plan.json").read_text())["not_run"] == report.plan["not_run"]

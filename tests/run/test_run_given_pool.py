@@ -96,10 +96,11 @@ def test_what_was_not_tried_is_no_headroom(brought: Report) -> None:
 def test_the_rest_says_what_it_takes(brought: Report) -> None:
     """Of the probes that take a pool only; the others are measured, and none fails."""
     assert not [f.id for f in brought.findings if f.verdict == "error"]
-    for id in ("split-shift", "retraining-churn", "scarce-data", "single-model", "mistuned-training", "undertraining"):
+    for id in ("retraining-churn", "scarce-data", "single-model", "mistuned-training", "undertraining"):
         found = brought.finding(id)
         assert found.verdict == "not-applicable"
         assert "only predictions were brought: it takes a recipe (Subject(recipe=...)) and pool='auto'" in found.reason
+    assert "only predictions were brought" in brought.finding("split-shift").summary
     assert brought.finding("membership-leakage").verdict == "not-applicable"
     assert brought.finding("overfitting").verdict != "not-applicable"
 
@@ -143,7 +144,8 @@ def test_three_seeds_tell_of_churn(digits: dict[str, Any]) -> None:
     assert churn.estimates["seed_sd"].value == pytest.approx(np.std(errors, ddof=1))
     assert report.finding("single-model").headroom is not None
     assert "one_more_training" in report.finding("irreproducible-recipe").estimates
-    for id in ("wrong-labels", "split-shift", "scarce-data"):
+    assert "only checkpoints were brought: it takes a recipe" in report.finding("split-shift").summary
+    for id in ("wrong-labels", "scarce-data"):
         assert "only checkpoints were brought: it takes a recipe" in report.finding(id).reason
 
     # The checkpoint is not held against itself.

@@ -17,7 +17,7 @@ from uncork.probes._contract import registered
 from uncork.run.admit import admit
 from uncork.run.executor import Executor
 from uncork.run.plan import Plan, make_plan
-from uncork.schema.pool import QUESTIONS, Pool
+from uncork.schema.pool import QUESTIONS, SEEDS, Pool
 from uncork.testing.pools import a_pool
 
 READERS = ["wrong-labels", "mistuned-training", "undertraining", "retraining-churn"]
@@ -39,7 +39,7 @@ def planned(context: Context, budget: float, **settings: Any) -> tuple[Plan, Poo
 
 def test_requests_are_merged(context: Context) -> None:
     plan, pool = planned(context, 1e9)
-    assert pool == Pool(halves=8, full=3, questions=("labels", "tuning", "steps"))
+    assert pool == Pool(halves=8, full=SEEDS, questions=("labels", "tuning", "steps"))
     assert plan.left_out == {}
     assert sum(isinstance(p.request, Pool) for p in plan.planned) == 1
 
@@ -47,11 +47,15 @@ def test_requests_are_merged(context: Context) -> None:
 def test_the_pool_shrinks_before_a_probe_goes(context: Context) -> None:
     whole = pool_gatherer.price(planned(context, 1e9)[1], context)
     plan, pool = planned(context, whole - 1)
+    assert pool == Pool(halves=8, full=3, questions=("labels", "tuning", "steps"))
+    assert set(plan.left_out) == {"full"}
+    fewer = pool_gatherer.price(pool, context)
+    plan, pool = planned(context, fewer - 1)
     assert pool == Pool(halves=8, full=3, questions=("labels", "tuning"))
     assert plan.not_run == {}
-    assert set(plan.left_out) == {"steps", "steps-x4"}
+    assert set(plan.left_out) == {"full", "steps", "steps-x4"}
     assert plan.left_out["steps"].startswith(
-        f"would take about {(4 * 40 + 3 * 40) / 2:.0f} s more, and {whole - 1:.0f} s"
+        f"would take about {(4 * 40 + 3 * 40) / 2:.0f} s more, and {fewer - 1:.0f} s"
     )
 
 

@@ -41,7 +41,7 @@ def test_what_makes_no_sense_is_refused(asked: dict[str, object]) -> None:
 
 
 def test_what_matters_least_goes_first_until_nothing_is_left() -> None:
-    pool: Pool | None = Pool(halves=16, quarters=4, eighths=8, full=3, questions=tuple(QUESTIONS))
+    pool: Pool | None = Pool(halves=16, quarters=4, eighths=8, full=8, questions=tuple(QUESTIONS))
     seen, gone = [], []
     while pool is not None and (smaller := pool.smaller()) is not None:
         assert pool.covers(smaller)
@@ -50,6 +50,7 @@ def test_what_matters_least_goes_first_until_nothing_is_left() -> None:
         seen.append(smaller)
         pool = smaller
     assert gone == ["excess", "balance", "capacity", "steps", "regularisation", "tuning", "labels"]
+    assert (seen[0].full, seen[0].questions) == (3, tuple(QUESTIONS))
     assert seen[-1] == Pool()
     assert Pool(halves=4, full=3, questions=("labels", "tuning")) in seen
     assert seen[-2] == Pool(full=3)
@@ -57,7 +58,7 @@ def test_what_matters_least_goes_first_until_nothing_is_left() -> None:
 
 def test_what_is_left_out_is_named_with_its_arms() -> None:
     large, small = Pool(halves=8, full=3, questions=("tuning",)), Pool(halves=4, full=3)
-    assert sorted(large.without(small)) == ["halves", "lr-over-8", "lr-x8", "tuning"]
+    assert sorted(large.without(small)) == ["halves", "lr-over-64", "lr-over-8", "lr-x64", "lr-x8", "tuning"]
     assert "pool" in large.without(Pool())
 
 

@@ -41,6 +41,9 @@ def test_a_variance_known_otherwise() -> None:
     found = one_more(np.array([2.0, 2.0, 2.0]), unit="x", between=SeedVariance(0.75, 10))
     assert found.high - 2 == pytest.approx(stats.t.ppf(0.975, 10) * 1.0)
     assert one_more(np.array([2.0, 2.0, 2.0]), unit="x").low is None
+    free, cut = (one_more(np.array([1.0, 4.0]), unit="x", bounds=bounds) for bounds in ((-99.0, 99.0), (0.0, 10.0)))
+    assert free.low < 0.0 == cut.low
+    assert free.high > 10.0 == cut.high
     assert one_more(np.array([2.0]), unit="x").low is None
 
 

@@ -13,7 +13,7 @@ from uncork.schema.errors import BadInput
 if TYPE_CHECKING:
     from uncork.schema.given_pool import GivenPool
 
-SWITCHES = ("auto", "off")
+SWITCHES = ("auto", "head", "off")
 
 
 def audit(
@@ -33,9 +33,9 @@ def audit(
     pool: Annotated[
         str,
         typer.Option(
-            metavar="auto|off|TABLE",
-            help="auto: retrain as the budget allows; off: never; a CSV or Parquet table of out-of-fold predictions of "
-            "train: these instead.",
+            metavar="auto|head|off|TABLE",
+            help="auto: retrain as the budget allows; head: the last layer of a frozen encoder alone; off: never; a "
+            "CSV or Parquet table of out-of-fold predictions of train: these instead.",
         ),
     ] = "auto",
     fold: Annotated[
@@ -111,7 +111,7 @@ def brought(pool: str, fold: str | None, id: str | None, columns: list[str] | No
     from uncork.schema.pool import Pool
 
     if Path(pool).suffix not in (".csv", ".parquet"):
-        raise BadInput(f"--pool {pool}: give auto, off, or a table, .csv or .parquet")
+        raise BadInput(f"--pool {pool}: give auto, head, off, or a table, .csv or .parquet")
     return Pool.from_predictions(pool, fold, ids=id, columns=columns)
 
 

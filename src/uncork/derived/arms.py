@@ -20,7 +20,7 @@ from uncork.derived.words import interval
 from uncork.schema.artifacts import PassData
 from uncork.schema.finding import Detail, Estimate
 from uncork.schema.metric import Metric
-from uncork.schema.pool import QUESTIONS, PoolData
+from uncork.schema.pool import FURTHER, QUESTIONS, PoolData
 from uncork.schema.seeds import generator
 from uncork.stats.crossed import SeedVariance, crossed, gain_over_seeds, gains, moderate, seed_variance
 from uncork.stats.halves import complementary
@@ -36,6 +36,8 @@ WORDS = {
     "drop-flagged": "the flagged rows left out",
     "lr-over-8": "a learning rate 8 times smaller",
     "lr-x8": "a learning rate 8 times larger",
+    "lr-over-64": "a learning rate 64 times smaller",
+    "lr-x64": "a learning rate 64 times larger",
     "decay-x30": "30 times the weight decay",
     "steps-x4": "4 times as many steps",
     "width-x4": "layers 4 times as wide",
@@ -160,7 +162,7 @@ def best(pool: PoolData, metric: Metric, question: str) -> str | None:
     None: futile, or nothing to screen. "excess" is worth confirming unless its loss is surely above δ. An arm without a
     screen of its own always is.
     """
-    arms = [a for a in QUESTIONS[question] if not _diverged(pool, a)]
+    arms = _tried(pool, question)
     if arms and all(a in UNSCREENED for a in arms):
         return arms[0]
     screens = {a: found for a in arms if (found := screened(pool, metric, a)) is not None}
@@ -192,7 +194,7 @@ def confirmed(pool: PoolData, metric: Metric, question: str) -> Answer:
         return Answer(question, why=pool.left_out["pool"])
     arm = best(pool, metric, question)
     if arm is None:
-        arms = [a for a in QUESTIONS[question] if not _diverged(pool, a)]
+        arms = _tried(pool, question)
         absent = [a for a in arms if screened(pool, metric, a) is None]
         if absent:
             return Answer(question, why=_missing(pool, question, absent[0], "halves"))
@@ -226,7 +228,7 @@ def arm_table(pool: PoolData, metric: Metric, questions: Sequence[str]) -> Detai
     lines = []
     for question in questions:
         answer = confirmed(pool, metric, question)
-        for arm in QUESTIONS[question]:
+        for arm in (a for a in QUESTIONS[question] if _reached(pool, a)):
             half, full = screened(pool, metric, arm), answer.gain if answer.arm == arm else None
             ends = [None if e is None else getattr(e, end) for e in (half, full) for end in ("value", "low", "high")]
             lines.append([WORDS[arm], *ends, "" if full else _note(pool, arm, half, answer)])
@@ -301,7 +303,8 @@ def _prior(
     .97 with one to five arms like it, .95 where its variance is 2 to 8 times theirs (without the F test down to .75);
     with 500 and 2,000 rows .95 to 1.00, at .7 to .95 of the width that 3 seeds alone have.
     """
-    known = [found for other, found in pool.seed_variances.items() if other != arm]
+    unlike = QUESTIONS[TOLERATED]  # asked for though worse: a net too narrow varies otherwise than those that may help
+    known = [found for other, found in pool.seed_variances.items() if other != arm and other not in unlike]
     others = moderate([variance for variance, _ in known], [df for _, df in known])
     own = seed_variance(gains(metric, before, after), clusters=pool.validation_clusters)
     if others is None or own is None:
@@ -339,12 +342,21 @@ def _neither(names: Sequence[str]) -> str:
 
 def _missing(pool: PoolData, question: str, arm: str, size: str) -> str:
     """Why an arm has too few models. Of an arm that is not whole the gatherer keeps none, and names the reason."""
-    for name in (arm, *(a for a in QUESTIONS[question] if not _diverged(pool, a)), size):
+    for name in (arm, *_tried(pool, question), size):
         if name in pool.left_out:
             return pool.left_out[name]
     if arm in UNSCREENED and not pool.flagged.any():
         return "no row of train is flagged"
     return f"too few models with {WORDS[arm]}"
+
+
+def _tried(pool: PoolData, question: str) -> list[str]:
+    """A question's arms, but for those that diverged, and further ones that the search did not come to."""
+    return [a for a in QUESTIONS[question] if not _diverged(pool, a) and _reached(pool, a)]
+
+
+def _reached(pool: PoolData, arm: str) -> bool:
+    return arm not in FURTHER or arm in pool.arm
 
 
 def _diverged(pool: PoolData, arm: str) -> bool:

@@ -46,7 +46,8 @@ class Context:
     for the recipe itself; empty where none was timed. `store`: keeps the parts of long work.
     `deadline`: on the monotonic clock; no further part of long work is begun after it. `given`: the pool that the user
     brought, checked and in the order of train's rows; nothing is then retrained. `relabelled`: rows of train that were
-    labelled anew, checked: (positions, class indices).
+    labelled anew, checked: (positions, class indices). `heads`: what the pool is of where it is of heads on the model's
+    features (see `_heads`), or why that is withheld; None where whole nets are retrained.
     """
 
     subject: Subject
@@ -61,6 +62,7 @@ class Context:
     deadline: float | None = None
     given: GivenPool | None = None
     relabelled: tuple[np.ndarray, np.ndarray] | None = None
+    heads: Subject | str | None = None
 
     def split(self, name: str) -> Split:
         """One split by name. Raises Unavailable where the subject has none."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Rows = Int[np.ndarray, "k"]
 
+RATE = {"lr-over-8": 1 / 8, "lr-x8": 8.0, "lr-over-64": 1 / 64, "lr-x64": 64.0}
 WIDTH = {"width-x4": 4.0, "width-over-4": 0.25}
 STEPS = {"steps-x4": 4}
 _DECAY = {"adamw": 0.01}  # of a recipe without any, what its arm multiplies; 5e-4 where it is a penalty in the loss
@@ -80,10 +81,8 @@ def changed(recipe: Any, arm: str, steps: int) -> tuple[Any, dict[str, Any]]:
     if not isinstance(recipe, Recipe):
         return recipe, {}
     settings: dict[str, Any] = {"steps": steps * STEPS.get(arm, 1)}
-    if arm == "lr-over-8":
-        recipe = recipe.replace(lr=recipe.lr / 8)
-    elif arm == "lr-x8":
-        recipe = recipe.replace(lr=recipe.lr * 8)
+    if arm in RATE:
+        recipe = recipe.replace(lr=recipe.lr * RATE[arm])
     elif arm == "decay-x30":
         recipe = recipe.replace(weight_decay=30 * (recipe.weight_decay or _DECAY.get(recipe.optimizer, 5e-4)))
     elif arm in WIDTH:
@@ -226,11 +225,14 @@ def _step_alone(work: Work, recipe: Recipe, settings: dict[str, Any]) -> float:
 
 
 def _step_stacked(work: Work, arm: str) -> float:
-    """One model's share of a step; with its share of the start of so short a training, which errs to the dear side."""
-    few = replace(work, steps=_TIMED)
-    started = time.perf_counter()
-    _stacked(few, [(Member(1, k, 0, arm), np.arange(len(work.train))) for k in range(STACK)])
-    return (time.perf_counter() - started) / (_TIMED * STACK * STEPS.get(arm, 1))
+    """One model's share of a step: of a longer training less a shorter one, after one that warms up."""
+    batch = [(Member(1, k, 0, arm), np.arange(len(work.train))) for k in range(STACK)]
+    spent = []
+    for steps in (_WARM, _TIMED, 3 * _TIMED):
+        started = time.perf_counter()
+        _stacked(replace(work, steps=steps), batch)
+        spent.append(time.perf_counter() - started)
+    return max(spent[2] - spent[1], spent[1] / 2) / (2 * _TIMED * STACK * STEPS.get(arm, 1))
 
 
 def _running(work: Work, fitted: Any) -> float:

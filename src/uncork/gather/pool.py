@@ -7,7 +7,7 @@ models of all of train; and arms, with one thing changed, on the rows and seeds 
 size, out of sample on train, always on four halves. The best of a question, unless it is no better than the recipe, is
 trained on all of train from seeds of its own and judged on validation: the screen chooses, what it chose is measured
 afresh. Every model takes the number of steps that the recipe takes on all of train. The outputs of each on train and on
-validation are kept.
+validation are kept. Of heads on a frozen encoder's features (`_heads`) all of this holds, but that they have no width.
 
 How it streams
 --------------
@@ -32,10 +32,11 @@ from functools import partial
 
 import numpy as np
 
-from uncork.derived.arms import best, seed_variances
+from uncork.derived.arms import best, screened, seed_variances
 from uncork.derived.label_errors import flagged
 from uncork.gather._contract import Context, Training, gatherer
 from uncork.gather._given import gather_given, price_given
+from uncork.gather._heads import NO_WIDTH, pooled
 from uncork.gather._members import (
     STEPS,
     WIDTH,
@@ -49,7 +50,7 @@ from uncork.gather._members import (
     train_members,
 )
 from uncork.gather._tree import balanced, eighths, repeated, rows_of, together
-from uncork.schema.pool import QUESTIONS, SIZES, Pool, PoolData
+from uncork.schema.pool import FURTHER, QUESTIONS, SIZES, Pool, PoolData
 from uncork.schema.seeds import generator
 from uncork.train.recipe import Recipe
 
@@ -57,6 +58,7 @@ ARM_HALVES = 4
 FLAGGING_HALVES = 8  # at most so many say which labels are flagged, so that a larger pool flags the same rows
 RARE = 0.5  # of an even share: a class with less is rare, as in the probe
 MOST_BYTES = 4e9
+STACK_BYTES = 1e8  # of the outputs of a stack, which are held several times on their way from a worker
 _START = 3.0  # seconds until the workers are there
 
 
@@ -64,11 +66,13 @@ def price(request: Pool, context: Context) -> float:
     """Of everything that may be trained: every question's best arm is counted at full size too."""
     if context.given is not None:
         return price_given(context.given, context) if request.full else 0.0
+    context = pooled(context)
     if not context.training or withheld(request, context):
         return 0.0
     arms, _ = possible(request, context)
     chosen = [max(of, key=lambda arm: of_arm(context.training, arm).seconds) for of in arms.values()]
     asked = [m.arm for m in base(request, arms)] + chosen * request.full
+    asked += [arm for arm in named(arms) if arm in FURTHER] * ARM_HALVES
     return _START + sum(of_arm(context.training, arm).seconds for arm in asked) / context.fan.workers if asked else 0.0
 
 
@@ -76,20 +80,25 @@ def price(request: Pool, context: Context) -> float:
 def gather(request: Pool, context: Context) -> PoolData:
     if context.given is not None:
         return gather_given(context.given, context)
+    context = pooled(context)
     if reason := withheld(request, context):
         return assemble(context, None, [], {}, {"pool": reason})
     cut = Cut(context)
     request, too_few = cut.possible(request)
     arms, impossible = possible(request, context)
     left_out = {**impossible, **too_few}
-    first = base(request, arms)
-    done = run(first, cut, context)
-    data = assemble(context, cut, first, done, left_out)
+    asked = base(request, arms)
+    done = run(asked, cut, context)
+    data = assemble(context, cut, asked, done, left_out)
 
     # What comes next depends on what has been seen of train alone; validation judges it.
-    second = confirming(request, arms, data, cut)
-    done |= run(second, cut, context)
-    data = assemble(context, cut, [*first, *second], done, left_out)
+    for following in (further, confirming):
+        added = following(request, arms, data, cut)
+        if not added:
+            continue
+        asked += added
+        done |= run(added, cut, context)
+        data = assemble(context, cut, asked, done, left_out)
     return replace(
         data,
         flagged=cut.flagged,
@@ -107,6 +116,8 @@ def withheld(request: Pool, context: Context) -> str:
         return "no train split was given: give Subject(train=...)"
     if subject.recipe is None:
         return "no recipe was given: give Subject(recipe=Recipe(...)), or a function (train, seed) -> model"
+    if isinstance(context.heads, str):
+        return context.heads
     models = len(base(request, QUESTIONS)) + request.full * len(request.questions)
     size = 2 * models * (len(subject.train) + len(context.split("validation"))) * max(1, len(context.facts.classes))
     if size > MOST_BYTES:
@@ -138,6 +149,8 @@ def _impossible(arm: str, request: Pool, context: Context) -> str:
             return "no class is rare"
     elif not isinstance(recipe, Recipe):
         return "the recipe is a callable, whose settings can't be changed: give a Recipe"
+    elif arm in WIDTH and context.heads is not None:
+        return NO_WIDTH
     elif arm in WIDTH and scaled_width(recipe, arm) is None:
         return "recipe.build takes no width: let it be build(width=...) with a number as default"
     return ""
@@ -158,7 +171,21 @@ def base(request: Pool, arms: Mapping[str, Sequence[str]]) -> list[Member]:
     members += plain(1, 1, request.full) + plain(2, 2, request.halves)
     for question, of in arms.items():
         if question != "labels":
-            members += [Member(2, k // 2, k % 2, arm) for arm in of for k in range(ARM_HALVES)]
+            members += [member for arm in of if arm not in FURTHER for member in screening(arm)]
+    return members
+
+
+def screening(arm: str) -> list[Member]:
+    return [Member(2, k // 2, k % 2, arm) for k in range(ARM_HALVES)]
+
+
+def further(request: Pool, arms: Mapping[str, Sequence[str]], data: PoolData, cut: Cut) -> list[Member]:
+    """The arms beyond those that gain in the screen."""
+    members = []
+    for arm in (a for a in named(arms) if a in FURTHER):
+        nearer = screened(data, cut.context.facts.metric, FURTHER[arm])
+        if nearer is not None and (nearer.value or 0.0) > 0:
+            members += screening(arm)
     return members
 
 
@@ -246,9 +273,11 @@ def stacks(members: Sequence[Member], context: Context) -> list[list[Member]]:
     found: list[list[Member]] = []
     filling: dict[tuple[str, int], list[Member]] = {}
     alike = Counter(_shape(member) for member in members)
+    rows = len(context.split("train")) + len(context.split("validation"))
+    fitting = int(STACK_BYTES / (2 * rows * max(1, len(context.facts.classes)))) or 1
     for member in members:
         shape = _shape(member)
-        most = of_arm(context.training, member.arm).stack if context.training else 1
+        most = min(fitting, of_arm(context.training, member.arm).stack) if context.training else 1
         # As many stacks for each worker, and all as large.
         rounds = -(-alike[shape] // (most * context.fan.workers))
         most = min(most, -(-alike[shape] // (rounds * context.fan.workers)))
@@ -284,6 +313,7 @@ def time_members(request: Pool, context: Context) -> dict[str, Training]:
 
     Raises what the recipe raises where it can't train on these data.
     """
+    context = pooled(context)
     arms = timed_arms(request, context)
     if not arms:
         return {}
@@ -295,6 +325,7 @@ def time_members(request: Pool, context: Context) -> dict[str, Training]:
 
 def timed_arms(request: Pool, context: Context) -> list[str]:
     """The arms to time: "" for the recipe itself, and those of another width; none where nothing is retrained."""
+    context = pooled(context)
     if request == Pool() or context.given is not None or withheld(request, context):
         return []
     return ["", *(arm for arm in named(possible(request, context)[0]) if arm in WIDTH)]
@@ -329,10 +360,10 @@ def assemble(
     context: Context,
     cut: Cut | None,
     asked: Sequence[Member],
-    done: Mapping[Member, MemberData],
+    done: dict[Member, MemberData],
     left_out: Mapping[str, str],
 ) -> PoolData:
-    """The members as one artifact; none where there are none."""
+    """The members as one artifact, whose outputs `done` then shares; none where there are none."""
     validation, train = context.split("validation"), context.subject.train
     y = np.zeros(0, np.int64) if train is None or train.y is None else train.y
     members = whole(asked, done)
@@ -347,6 +378,7 @@ def assemble(
         seen[cut.rows(member)] = True
         included[i] = np.packbits(seen)
         on_train[i], on_validation[i] = done[member].on_train, done[member].on_validation
+        done[member] = replace(done[member], on_train=on_train[i], on_validation=on_validation[i])  # held once
     groups = validation.groups
     assert validation.y is not None
     return PoolData(

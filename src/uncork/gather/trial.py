@@ -26,21 +26,22 @@ import numpy as np
 from uncork.data.carve import folds
 from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
-from uncork.models.base import frame_matrix
+from uncork.gather._matrix import matrix, sample, width
 from uncork.schema.artifacts import PassData, Trial, TrialData
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.metric import Metric
-from uncork.schema.seeds import generator, integer_seed
+from uncork.schema.seeds import integer_seed
 from uncork.stats.score import score
 
 MOST_ROWS = 20_000
+WHO = "rival families"
 WIDE, COMPONENTS = 256, 64
 
 
 def price(request: Trial, context: Context) -> float:
     """Rough: boosting dominates, twice fitted, at about 18 ns per row, tree and column on one core."""
     train = _train(context)
-    rows, row = min(len(train), MOST_ROWS), np.size(train.take(np.arange(1)))
+    rows, row = min(len(train), MOST_ROWS), width(train)
     columns = COMPONENTS if row > WIDE else row
     trees = 100 * max(1, len(context.facts.classes) if len(context.facts.classes) > 2 else 1)
     return 3.0 + 3.6e-8 * rows * columns * trees + 1e-3 * trees
@@ -50,8 +51,9 @@ def price(request: Trial, context: Context) -> float:
 def gather(request: Trial, context: Context) -> TrialData:
     seed = integer_seed(context.seed, "trial")
     train, validation = _train(context), context.split("validation")
-    x, y, groups = _matrix(train, "train", context.seed)
-    fresh, rows = _matrix(validation, "validation", context.seed)[0], _sample(validation, "validation", context.seed)
+    x, y, groups = _matrix(train, context.seed)
+    rows = sample(validation, MOST_ROWS, context.seed, "trial", "validation")
+    fresh = matrix(validation, "validation", rows, WHO)
     task, metric, classes = context.facts.task, context.facts.metric, len(context.facts.classes)
     screen = _screen(Split(x, y, groups=groups), seed, task)
     jobs = [(family, x[~screen], y[~screen], x[screen], task, classes, seed) for family in request.families]
@@ -93,25 +95,12 @@ def _screen(split: Split, seed: int, task: str) -> np.ndarray:
     return screen
 
 
-def _sample(split: Split, name: str, seed: int) -> np.ndarray:
-    if len(split) <= MOST_ROWS:
-        return np.arange(len(split))
-    return np.sort(generator(seed, "trial", name).permutation(len(split))[:MOST_ROWS])
-
-
-def _matrix(split: Split, name: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """(rows as a float32 matrix, labels, groups) of at most MOST_ROWS rows."""
-    rows = _sample(split, name, seed)
-    batch = split.take(rows)
-    if isinstance(batch, list):
-        raise Unavailable("rows are text: rival families need numbers")
-    try:
-        values = batch if isinstance(batch, np.ndarray) else frame_matrix(batch)
-    except BadInput as e:
-        raise Unavailable(f"rival families need numbers: {name}.{e}") from None
-    assert split.y is not None
-    groups = None if split.groups is None else split.groups[rows]
-    return values.reshape(len(rows), -1).astype(np.float32), split.y[rows], groups
+def _matrix(train: Split, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(rows as a float32 matrix, labels, groups) of at most MOST_ROWS rows of train."""
+    rows = sample(train, MOST_ROWS, seed, "trial", "train")
+    assert train.y is not None
+    groups = None if train.groups is None else train.groups[rows]
+    return matrix(train, "train", rows, WHO), train.y[rows], groups
 
 
 def _value(metric: Metric, outputs: np.ndarray, y: np.ndarray, task: str) -> float:

@@ -53,7 +53,7 @@ from uncork.derived.arms import arm_table, confirmed, delta, screened, unanswere
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData
 from uncork.schema.finding import Estimate, Limit, Measurement, NotApplicable
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 
 ARM = "width-over-4"
 
@@ -63,7 +63,7 @@ ARM = "width-over-4"
     column="cost",
     title="A net 4 times narrower does worse",
     failure_title="The net is wider than the task needs",
-    requires={"pool": Pool(halves=4, full=3, questions=("excess",)), "facts": Facts()},
+    requires={"pool": Pool(halves=4, full=SEEDS, questions=("excess",)), "facts": Facts()},
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if (reason := unanswered(pool, "excess")) is not None:

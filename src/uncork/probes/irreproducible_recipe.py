@@ -2,7 +2,7 @@
 
 What it measures
 ----------------
-The metric of the checkpoint against that of three models trained anew by the recipe on all of train, on the same rows
+The metric of the checkpoint against that of models trained anew by the recipe on all of train, on the same rows
 of validation, and how far it lies outside what one more training would show.
 
 Why it limits the model
@@ -22,9 +22,9 @@ Undetermined where the interval is wider than ten δ to either side and the chec
 
 When it misleads
 ----------------
-Three trainings say little of s: the interval is five s to either side, and a clear verdict means that the checkpoint
-can't be told from one more training, not that the recipes are equal. A checkpoint picked as the best of many trainings
-looks too good. Two recipes may reach the same metric by other decisions.
+Few trainings say little of s: the interval is five s to either side with three, three s with five, and a clear verdict
+means that the checkpoint can't be told from one more training, not that the recipes are equal. A checkpoint picked as
+the best of many trainings looks too good. Two recipes may reach the same metric by other decisions.
 
 Remedies and their safety
 -------------------------
@@ -50,6 +50,7 @@ benchmarks, MLSys 2021.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -60,7 +61,7 @@ from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Estimate, Limit, Measurement, NotApplicable
 from uncork.schema.metric import Metric
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 from uncork.stats.crossed import gains, seed_variance
 from uncork.stats.deviation import magnitude, one_more
 from uncork.stats.score import score
@@ -74,7 +75,7 @@ WIDEST = 10  # δ to either side, beyond which lying inside says nothing
     column="quality",
     title="The checkpoint can't be told from one more training by the recipe",
     failure_title="The recipe does not make models like the checkpoint",
-    requires={"pool": Pool(full=FEWEST), "validation": Pass("validation"), "facts": Facts()},
+    requires={"pool": Pool(full=SEEDS), "validation": Pass("validation"), "facts": Facts()},
     spoils="what was read from retrained models: it is true of the recipe, not of this checkpoint",
 )
 def measure(
@@ -122,7 +123,8 @@ def _one_more(metric: Metric, members: list[PassData]) -> Estimate:
     # Against the first, for the sign and scale of the display unit; its own part is the same for all and drops out.
     each = gains(metric, members, [members[0]])
     clusters = members[0].clusters
-    return one_more(figures, unit=metric.unit, between=seed_variance(each, clusters=clusters))
+    bounds = (0.0, metric.scale) if metric.kind in ("error", "accuracy", "auc") else (-math.inf, math.inf)
+    return one_more(figures, unit=metric.unit, between=seed_variance(each, clusters=clusters), bounds=bounds)
 
 
 def _beyond(difference: Estimate, delta: float) -> Estimate:

@@ -12,9 +12,10 @@ What a net can't represent, no training teaches it. No theory says how wide a ta
 Estimator
 ---------
 Screen: 4 halves of 4 times the width against the plain halves, on the rows of train that a half did not see; t over 2
-permutations of complementary halves. If they gain, 3 models of all of train are trained so, and their gain over the
-plain ones of the same seeds on validation is the headroom: mean over rows and seeds, crossed variance components. If
-not, the headroom is known as bounds only: between nothing and the screen's upper end.
+permutations of complementary halves. If they gain, 5 models of all of train are trained so (3 at least, where
+the budget is short), and their gain over the plain ones of the same seeds on validation is the headroom: mean over rows
+and seeds, crossed variance components. If not, the headroom is known as bounds only: between nothing and the screen's
+upper end.
 `train`, `validation`: what plain models of all of train score there, mean over rows and seeds. A net too narrow is
 nearly as bad on train as on what is new to it.
 
@@ -52,7 +53,7 @@ from uncork.derived.arms import arm_table, confirmed, plain, screens, unanswered
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData
 from uncork.schema.finding import Measurement, NotApplicable
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 
 
 @probe(
@@ -60,7 +61,7 @@ from uncork.schema.pool import Pool, PoolData
     column="quality",
     title="A net 4 times as wide does no better",
     failure_title="The net is too narrow for the task",
-    requires={"pool": Pool(halves=4, full=3, questions=("capacity",)), "facts": Facts()},
+    requires={"pool": Pool(halves=4, full=SEEDS, questions=("capacity",)), "facts": Facts()},
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if (reason := unanswered(pool, "capacity")) is not None:

@@ -2,8 +2,8 @@
 
 What it measures
 ----------------
-What the recipe gains by a learning rate 8 times smaller or larger, all else equal: rows, steps, seeds. It audits the
-recipe, by models trained afresh, not the checkpoint.
+What the recipe gains by a learning rate 8 times smaller or larger, or where that is better 64 times, all else equal:
+rows, steps, seeds. It audits the recipe, by models trained afresh, not the checkpoint.
 
 Why it limits the model
 -----------------------
@@ -13,14 +13,15 @@ depends on data, net and batch, and is seldom tried out.
 Estimator
 ---------
 Screen: each arm against the plain halves, on the rows of train that a half did not see; mean of 4 halves, t over 2
-permutations of complementary halves. The arm that gains most, if any does, is trained on all of train from the same 3
-seeds as the plain models, and its gain on validation, which took no part in the choice, is the headroom: mean over rows
-and seeds, crossed variance components. Where no arm gains in the screen the headroom is known as bounds only: between
+permutations of complementary halves. Beyond a rate that gains there, one 8 times further is screened too. The arm that
+gains most, if any does, is trained on all of train from the same seeds as the plain models (5, fewer where the budget
+is short, 3 at least), and its gain on validation, which took no part in the choice, is the headroom: mean over rows and
+seeds, crossed variance components. Where no arm gains in the screen the headroom is known as bounds only: between
 nothing and the larger of the arms' upper ends at half size. Arms of which a model diverged count as gaining nothing.
 
 When it misleads
 ----------------
-Two rates are no search: a finer one gains at least as much as what is confirmed, up to noise. Screening at half size
+A few rates are no search: a finer one gains at least as much as what is confirmed, up to noise. Screening at half size
 may drop an arm that gains only with all of train. A recipe that has too few steps likes a larger rate for that reason.
 
 Remedies and their safety
@@ -51,7 +52,7 @@ from uncork.derived.arms import arm_table, confirmed, screens, unanswered
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData
 from uncork.schema.finding import Measurement, NotApplicable
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 
 
 @probe(
@@ -59,7 +60,7 @@ from uncork.schema.pool import Pool, PoolData
     column="quality",
     title="No other learning rate that was tried trains a better model",
     failure_title="Another learning rate trains a better model",
-    requires={"pool": Pool(halves=4, full=3, questions=("tuning",)), "facts": Facts()},
+    requires={"pool": Pool(halves=4, full=SEEDS, questions=("tuning",)), "facts": Facts()},
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if (reason := unanswered(pool, "tuning")) is not None:

@@ -16,7 +16,7 @@ Estimator
 better; independent samples, Welch's t, or MOVER where the two intervals are exact. Unit: one row. Train rows are not
 new rows, so the gap is a property of this checkpoint.
 Headroom: the weight-decay arm's gain, where it gains in a screen (4 halves of train against plain ones, on the rows
-that a half did not see) and so is confirmed: 3 models of all of train against the plain ones of the same seeds, on
+that a half did not see) and so is confirmed: 3 to 5 models of all of train against the plain ones of the same seeds, on
 validation, mean over rows and seeds by crossed variance components. Otherwise, and where that gain is surely below δ,
 bounds only: between nothing and the whole gap, because no remedy can be told from the gap alone, and one that fails
 does not speak for the others. With the gap's upper end below δ the verdict is clear, else undetermined until a remedy
@@ -63,7 +63,7 @@ from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Estimate, Measurement, NotApplicable
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 from uncork.stats.means import difference
 from uncork.stats.score import score
 
@@ -76,7 +76,7 @@ from uncork.stats.score import score
     requires={
         "train": Pass("train", rows=20_000),
         "validation": Pass("validation"),
-        "pool": Pool(halves=4, full=3, questions=("regularisation",)),
+        "pool": Pool(halves=4, full=SEEDS, questions=("regularisation",)),
         "facts": Facts(),
     },
     remedies=("drop-examples",),

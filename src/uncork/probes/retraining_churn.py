@@ -64,7 +64,7 @@ from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, PassData
 from uncork.schema.finding import Estimate, Limit, Measurement, NotApplicable
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 from uncork.stats.deviation import deviation
 from uncork.stats.means import mean
 from uncork.stats.power import detectable
@@ -84,7 +84,7 @@ _SHARES = ("error", "accuracy")
     column="trust",
     title="Training again leaves the metric where it is",
     failure_title="Training again changes the metric by more than matters",
-    requires={"pool": Pool(full=FEWEST), "facts": Facts()},
+    requires={"pool": Pool(full=SEEDS), "facts": Facts()},
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     members = [pool.validation_pass(int(i)) for i in pool.members(1)]

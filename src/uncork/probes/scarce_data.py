@@ -57,7 +57,7 @@ from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData
 from uncork.schema.finding import Detail, Measurement, NotApplicable
 from uncork.schema.metric import Metric
-from uncork.schema.pool import SIZES, Pool, PoolData
+from uncork.schema.pool import SEEDS, SIZES, Pool, PoolData
 from uncork.stats.crossed import crossed
 from uncork.stats.learning_curve import LearningCurve, learning_curve
 from uncork.stats.score import influence
@@ -75,7 +75,7 @@ TWICE, FURTHEST = 2.0, 4.0
     column="quality",
     title="More rows to train on would change little",
     failure_title="More rows to train on would help",
-    requires={"pool": Pool(halves=8, quarters=4, eighths=8, full=3), "facts": Facts()},
+    requires={"pool": Pool(halves=8, quarters=4, eighths=8, full=SEEDS), "facts": Facts()},
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     metric = facts.metric

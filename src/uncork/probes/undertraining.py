@@ -12,10 +12,11 @@ such a recipe tells of steps, not of rows.
 
 Estimator
 ---------
-Screen: 4 halves with 4 times the steps against the plain halves, on the rows of train that a half did not see; t over
-2 permutations of complementary halves. If they gain, 3 models of all of train are trained so, and their gain over the
-plain ones of the same seeds on validation is the headroom: mean over rows and seeds, crossed variance components. If
-not, the headroom is known as bounds only: between nothing and the screen's upper end.
+Screen: 4 halves with 4 times the steps against the plain halves, on the rows of train that a half did not see; t over 2
+permutations of complementary halves. If they gain, 5 models of all of train are trained so (3 at least, where
+the budget is short), and their gain over the plain ones of the same seeds on validation is the headroom: mean over rows
+and seeds, crossed variance components. If not, the headroom is known as bounds only: between nothing and the screen's
+upper end.
 `train`, `validation`: what plain models of all of train score there, mean over rows and seeds. Train nearly as bad as
 validation speaks for training that stops early, or for a net too small.
 
@@ -53,7 +54,7 @@ from uncork.derived.arms import arm_table, confirmed, plain, screens, unanswered
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData
 from uncork.schema.finding import Measurement, NotApplicable
-from uncork.schema.pool import Pool, PoolData
+from uncork.schema.pool import SEEDS, Pool, PoolData
 
 
 @probe(
@@ -61,7 +62,7 @@ from uncork.schema.pool import Pool, PoolData
     column="quality",
     title="4 times as many steps train no better model",
     failure_title="Training stops too early",
-    requires={"pool": Pool(halves=4, full=3, questions=("steps",)), "facts": Facts()},
+    requires={"pool": Pool(halves=4, full=SEEDS, questions=("steps",)), "facts": Facts()},
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if (reason := unanswered(pool, "steps")) is not None:

@@ -79,7 +79,7 @@ from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Relabelled, RelabelledData
 from uncork.schema.finding import Detail, Estimate, Measurement, NotApplicable
 from uncork.schema.metric import Metric
-from uncork.schema.pool import FOLD, Pool, PoolData
+from uncork.schema.pool import FOLD, SEEDS, Pool, PoolData
 from uncork.stats.confident import flag_rate
 
 FEWEST, SHOWN, HALF = 4, 20, 0.5
@@ -92,7 +92,7 @@ POOR = 300  # errors per 1,000 above which flags may be the models' own mistakes
     title="The training labels agree with the evidence",
     failure_title="Wrong training labels hold the model back",
     requires={
-        "pool": Pool(halves=8, full=3, questions=("labels",)),
+        "pool": Pool(halves=8, full=SEEDS, questions=("labels",)),
         "relabelled": Relabelled(),
         "facts": Facts(),
     },

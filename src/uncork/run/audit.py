@@ -13,6 +13,7 @@ from typing import Any
 
 from uncork.gather._contract import Context, gatherers
 from uncork.gather._given import settled
+from uncork.gather._heads import NOTE, heads
 from uncork.gather.pool import time_members, timed_arms
 from uncork.gather.relabelled import settled as settled_labels
 from uncork.gather.store import Store
@@ -57,8 +58,10 @@ def audit(
     """Measures what holds `subject` back, ranks it, and writes the run folder `out` (default: runs/NAME).
 
     `budget`: time to spend, such as "90s", "10m", "2h". `probes`: ids, default all but previews, or with `preview` all.
-    `pool`: "auto" retrains the recipe as often as the probes ask for and the budget allows, "off" never; what is there
-    already is brought as `Pool.from_predictions(...)` or `Pool.from_checkpoints(...)`, and nothing is retrained.
+    `pool`: "auto" retrains the recipe as often as the probes ask for and the budget allows, "off" never; "head" only
+    the last Linear, on stored features, where training by the recipe leaves the encoder as built, and is withheld
+    elsewhere; what is there already is brought as `Pool.from_predictions(...)` or `Pool.from_checkpoints(...)`, and
+    nothing is retrained.
     `relabelled`: {id: label} of random rows of train that were labelled anew (30 or more; the report names some), or a
     CSV or Parquet table with the columns id and label: narrows how many labels are wrong.
     `describe_only`: all of test is described, nothing can be treated afterwards. `source`: how to
@@ -69,10 +72,10 @@ def audit(
     """
     started, progress = time.perf_counter(), progress or Silent()
     given = pool if isinstance(pool, GivenPool) else None
-    if given is None and (not isinstance(pool, str) or pool not in ("auto", "off")):
+    if given is None and (not isinstance(pool, str) or pool not in ("auto", "head", "off")):
         raise BadInput(
             f"pool={pool!r}: give 'auto', 'off' to retrain nothing, or what Pool.from_predictions(...) or "
-            "Pool.from_checkpoints(...) returns"
+            "Pool.from_checkpoints(...) returns, or 'head' to retrain the last layer of a frozen encoder"
         )
     chosen, seconds = choose(probes, preview=preview), duration(budget)
 
@@ -89,12 +92,16 @@ def audit(
 
     # 2. A folder for this subject alone; what an earlier, stopped run gathered is there already.
     about = identity(context, prints, source or {"kind": "python"}, describe_only=describe_only)
+    if pool == "head":
+        about["fingerprints"]["pool"] = "heads"
     folder, new = RunFolder.open(Path(out or Path("runs") / (subject.name or "subject")), about)
     store = folder.store(about)
     try:
         # 3. Decide what to gather, and write it down before the first artifact.
         no_pool = "it was switched off (pool='off')" if pool == "off" else ""
-        if pool == "auto":
+        if pool == "head":
+            context = replace(context, heads=headed(context, store, seconds, progress))
+        if pool in ("auto", "head"):
             context, no_pool = timed(context, folder, chosen, progress)
         plan = make_plan(chosen, context, seconds, no_pool=no_pool)
         context = replace(context, store=store, deadline=time.monotonic() + seconds - (time.perf_counter() - started))
@@ -117,8 +124,9 @@ def audit(
     delta = threshold(context.facts.metric, artifacts.get(Pass("validation")))
     findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
     findings += [unimportable(module, why) for module, why in broken().items()]
+    notes = (*admitted.notes, NOTE) if isinstance(context.heads, Subject) else admitted.notes
     report = Report(
-        subject=describe(context, delta, admitted.notes, artifacts.get(Profile()), describe_only=describe_only),
+        subject=describe(context, delta, notes, artifacts.get(Profile()), describe_only=describe_only),
         headline=described,
         principal=principal(findings, delta=delta, family=quality_family()),
         findings=ranked(findings),
@@ -145,6 +153,15 @@ def timed(context: Context, folder: RunFolder, probes: Sequence[Probe], progress
             return replace(context, training=time_members(request, context)), ""
     except Exception as error:  # the user's own code: what needs no retraining is measured all the same
         return context, f"the recipe can't be trained here ({type(error).__name__}: {error})"
+
+
+def headed(context: Context, store: Store, budget: float, progress: Progress) -> Subject | str:
+    """What heads are trained on, its features kept in the store; or why there are none."""
+    price = context.seconds_per_row * sum(context.facts.sizes.get(name, 0) for name in ("train", "validation"))
+    if price > budget:
+        return f"the features would take about {price:.0f} s, and {budget:.0f} s were given: give a larger --budget"
+    with working(progress, "features of the encoder", price):
+        return heads(context, store)
 
 
 def threshold(metric: Metric, validation: PassData | None) -> float:

@@ -14,17 +14,16 @@ from uncork.stats.power import detectable, rows_to_settle, seeds_to_settle
 
 #: Defects of quality in the order to mend them: an earlier one imitates or falsifies a later one. A shortcut or a shift
 #: makes labels look wrong; wrong labels look like overfitting; rare classes like a net too small; a recipe that
-#: underfits loses to any rival family and falsifies the learning curve. Leaks come before all, as a gate.
+#: underfits loses to any rival family and falsifies the learning curve. Leaks come before all, as a gate. What stands
+#: together underfits alike: more of any of them makes up for some of the others, and the largest gain tells.
 CAUSAL_ORDER = (
-    "shortcut-features",
-    "domain-shift",
-    "wrong-labels",
-    "rare-classes",
-    "missing-capacity",
-    "undertraining",
-    "mistuned-training",
-    "overfitting",
-    "wrong-family",
+    ("shortcut-features",),
+    ("domain-shift",),
+    ("wrong-labels",),
+    ("rare-classes",),
+    ("missing-capacity", "undertraining", "mistuned-training"),
+    ("overfitting",),
+    ("wrong-family",),
 )
 
 _ORDER = {"gate": 0, "defect": 1, "investment": 2}
@@ -137,7 +136,8 @@ def principal(findings: Sequence[Finding], *, delta: float, family: int) -> tupl
     by_size = sorted(proven, key=lambda id: -_value(proven[id]))
     first = proven[by_size[0]]
     alike = [id for id in by_size if id == by_size[0] or not _larger(first, proven[id])]
-    return tuple(sorted(alike, key=lambda id: CAUSAL_ORDER.index(id) if id in CAUSAL_ORDER else len(CAUSAL_ORDER)))
+    place = {id: number for number, ids in enumerate(CAUSAL_ORDER) for id in ids}
+    return tuple(sorted(alike, key=lambda id: place.get(id, len(CAUSAL_ORDER))))
 
 
 def _larger(first: Estimate, second: Estimate) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Bool, Float, Int, UInt8
 
     Rows = Int[np.ndarray, "n"]
 
@@ -115,6 +115,16 @@ class Relabelled(Request):
 
     def label(self) -> str:
         return "rows labelled anew"
+
+
+@dataclass(frozen=True)
+class TwoSample(Request):
+    """How well rows of validation can be told from rows of train by their inputs alone."""
+
+    kind: ClassVar[str] = "two-sample"
+
+    def label(self) -> str:
+        return "train against validation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,3 +306,30 @@ class RelabelledData:
     rows: Int[np.ndarray, " k"]
     labels: Int[np.ndarray, " k"]
     asked: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TwoSampleData:
+    """Answer to `TwoSample`: m rows of train and validation, and what classifiers that did not see them say.
+
+    score (m,): larger where a row looks more like validation's; of the classifier fitted on the other fold, so that
+    only scores of one fold can be compared. new (m,): whether the row is validation's. fold (m,): 0 or 1. y (m,): class
+    index or target. clusters (m,): rows kept together in one fold (groups and exact copies, of either split).
+    seconds: wall time of the fits. reason: why there are no rows; "" where there are.
+    """
+
+    score: Float[np.ndarray, " m"]
+    new: Bool[np.ndarray, " m"]
+    fold: Int[np.ndarray, " m"]
+    y: np.ndarray
+    clusters: Int[np.ndarray, " m"]
+    seconds: float
+    reason: str = ""
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def of_fold(self, fold: int) -> TwoSampleData:
+        """The rows of one fold."""
+        arrays = {name: getattr(self, name)[self.fold == fold] for name in ("score", "new", "fold", "y", "clusters")}
+        return dataclasses.replace(self, **arrays)

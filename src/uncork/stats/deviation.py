@@ -39,13 +39,19 @@ def deviation(values: Float[np.ndarray, " s"], *, unit: str, level: float = 0.95
 
 
 def one_more(
-    values: Float[np.ndarray, " s"], *, unit: str, between: SeedVariance | None = None, level: float = 0.95
+    values: Float[np.ndarray, " s"],
+    *,
+    unit: str,
+    between: SeedVariance | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    level: float = 0.95,
 ) -> Estimate:
     """Where the figure of one more training will lie, on the same rows: mean ± t · s · √(1 + 1/S).
 
     `between`: the variance between seeds where more is known than the S figures say (`seed_variance`, which is no less
     than what the rows' own luck makes it). The `value` is the mean. `se`, `df`: of the next figure minus that mean, so
-    that shifted by a model's figure it is the interval of the difference between its recipe and this one.
+    that shifted by a model's figure it is the interval of the difference between its recipe and this one. `bounds`:
+    what no figure lies beyond.
     Prediction interval of a normal figure (Hahn & Meeker, Statistical Intervals, 1991, §4.7). Fewer than 2 seeds, or
     all equal: undetermined. Unit: one training.
     """
@@ -59,7 +65,8 @@ def one_more(
         return Estimate(value, None, None, unit, seeds, f"{method} (undetermined)", level=level, seeds=seeds)
     se = math.sqrt(variance * (1 + 1 / seeds))
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
-    return Estimate(value, value - half, value + half, unit, seeds, method, se, df, level, seeds, se)
+    low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+    return Estimate(value, low, high, unit, seeds, method, se, df, level, seeds, se)
 
 
 def magnitude(estimate: Estimate) -> Estimate:

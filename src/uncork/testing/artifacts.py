@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uncork.schema.artifacts import FactsData, FingerprintsData, PassData, RelabelledData, TrialData
+from uncork.schema.artifacts import FactsData, FingerprintsData, PassData, RelabelledData, TrialData, TwoSampleData
 from uncork.schema.metric import Metric
 from uncork.schema.subject import REQUIREMENTS
 
@@ -95,3 +95,28 @@ def fingerprints(
 def a_trial(winner: PassData) -> TrialData:
     """A trial that only the given rival won."""
     return TrialData(("linear",), (0.0,), (0.1,), 100, 500, "linear", winner)
+
+
+def a_two_sample(
+    n: int = 400, v: int = 400, *, apart: float = 0.0, classes: int = 3, seed: int = 0, **changes: Any
+) -> TwoSampleData:
+    """Classifiers' normal scores of n rows of train and v of validation, larger by `apart` s.d.: AUC Φ(apart / √2).
+
+    `changes`: fields of TwoSampleData.
+    """
+    rng = np.random.default_rng((seed, 11))
+    new = np.arange(n + v) >= n
+    known: dict[str, Any] = {
+        "score": (rng.normal(size=n + v) + apart * new).astype(np.float32),
+        "new": new,
+        "fold": rng.permutation(n + v) % 2,
+        "y": rng.permutation(n + v) % classes,
+        "clusters": np.arange(n + v),
+        "seconds": 0.1,
+    }
+    return TwoSampleData(**{**known, **changes})
+
+
+def no_two_sample(reason: str = "only predictions were given") -> TwoSampleData:
+    """What a subject has whose rows can't be told apart."""
+    return a_two_sample(0, 0, reason=reason)
