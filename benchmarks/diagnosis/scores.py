@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.diagnosis.cases import COLUMNS, Answer
+from benchmarks.diagnosis.cases import COLUMNS, SAME, Answer
 from uncork.schema.finding import Estimate
 from uncork.stats.binomial import clopper_pearson, korn_graubard
 from uncork.stats.means import clustered, mean
@@ -78,7 +78,7 @@ def load(folder: Path, keys: Iterable[str] | None = None) -> dict[str, list[Reco
             if beside.name == "truth.json":
                 continue
             told = json.loads(beside.read_text())
-            answers = tuple(Answer(*answer) for answer in told["answers"])
+            answers = tuple(Answer(SAME.get(finding, finding), *told_of) for finding, *told_of in told["answers"])
             record = Record(
                 truth["key"], truth["group"], truth["frozen"], truth, answers, told["seconds"], told.get("error") or ""
             )

@@ -1,12 +1,13 @@
 """Are the pool's answers true, and what do they cost beside its peers'? python -m benchmarks.pool
 
-    --part labels|membership|curve|cost   one part only
+    --part PART             one part only: labels, confirmed, membership, curve or cost
     --quick                 the cheapest cases of each part, with a page of their own in OUT/quick
     --page                  only write the page from what is there
 
 Results go to OUT/PART/CASE.json (default runs/pool) and are not made again: stopped, it goes on from there. Delete the
 files of what has changed. docs/pool.md is written from all that is there. One process with one thread, about half an
-hour; the dear cases come last. The data sets are looked for where benchmarks/diagnosis/sets.py says.
+hour; the dear cases come last. The data sets are looked for where benchmarks/diagnosis/sets.py says; a case without
+its data is skipped with a line saying so.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "runs" / "pool"
-PARTS = ("labels", "curve", "membership", "cost")
+PARTS = ("labels", "confirmed", "curve", "membership", "cost")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     todo.sort(key=lambda case: case.late)
     started = time.perf_counter()
     for done, case in enumerate(todo, start=1):
-        content = run(case)
+        try:
+            content = run(case)
+        except FileNotFoundError as error:
+            print(f"{done}/{len(todo)} skipped: {case.part} {case.key}, {error}", flush=True)
+            continue
         write(place(out, case), content)
         minutes = (time.perf_counter() - started) / 60
         print(f"{done}/{len(todo)} after {minutes:.1f} min: {case.part} {case.key} {content['cpu']:.1f} s", flush=True)
@@ -54,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def modules() -> dict[str, Any]:
-    from benchmarks.pool import cost, curve, labels, membership
+    from benchmarks.pool import confirmed, cost, curve, labels, membership
 
-    return {"labels": labels, "curve": curve, "membership": membership, "cost": cost}
+    return {"labels": labels, "confirmed": confirmed, "curve": curve, "membership": membership, "cost": cost}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
