@@ -52,7 +52,7 @@ MENU = tuple(sorted({fault.finding for fault in FAULTS.values() if fault.column 
 
 
 def uncork(subject: Subject, seed: int) -> list[Answer]:
-    """An audit at the default settings, one torch thread, with a folder and a ledger of its own."""
+    """An audit at the default settings but for its budget, one torch thread, with a folder and a ledger of its own."""
     with tempfile.TemporaryDirectory() as scratch, _alone(scratch):
         return answers(audit(subject, out=Path(scratch) / "run", budget=BUDGET, seed=seed))
 

@@ -30,6 +30,8 @@ RIGHT = 0.8
 HEALTHY, FAULTY = 1.0, 2.0
 #: Strata of the slope: what the best remedy of a case gains, in δ.
 STRATA = {"below 2 δ": (0.0, 2.0), "2 to 5 δ": (2.0, 5.0), "above 5 δ": (5.0, math.inf)}
+#: Promised of another repair than the one that was tried: adjusted logits, not repeated rows.
+OTHERWISE = frozenset({"rare-classes"})
 #: Fewer pairs than this make no slope.
 FEWEST = 8
 Z = 1.959964
@@ -196,6 +198,8 @@ def promises(records: Iterable[Record]) -> list[Promise]:
     for r in records:
         realised = None if r.first is None else gain_of(r.truth, r.first.finding)
         if r.first is None or realised is None or r.first.low is None or r.first.high is None:
+            continue
+        if r.first.finding in OTHERWISE:
             continue
         low, high, value = r.first.low / r.delta, r.first.high / r.delta, float(realised["value"]) / r.delta
         predicted = (low + high) / 2 if r.first.headroom is None else r.first.headroom / r.delta

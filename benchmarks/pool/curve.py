@@ -13,7 +13,7 @@ from benchmarks.pool.members import Case, context_of, cut, ground_of, pool_of
 from benchmarks.pool.tables import Verdict, spread, table
 from uncork.stats.learning_curve import learning_curve
 
-HALVES, QUARTERS, EIGHTHS, FULL = 8, 4, 8, 3  # as an audit asks for
+HALVES, QUARTERS, EIGHTHS, FULL = 8, 4, 8, 3  # as an audit asks for, but for its 5 full models
 LEVEL, STEPS, SHARE = 0.9, 600, 1 / 3
 
 

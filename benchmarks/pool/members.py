@@ -70,7 +70,7 @@ def loaded(load: Callable[[], tuple[np.ndarray, np.ndarray]], flat: bool) -> tup
 
 
 def cut(data: DataSet, *, flat: bool = False, **changes: Any) -> DataSet:
-    """A data set with other sizes and no dropout, which can't be stacked. `flat`: pictures as rows, for an MLP."""
+    """A data set with other sizes and no dropout. `flat`: pictures as rows, for an MLP."""
     kind = {"kind": "text"} if flat else {}
     settings = {"spare": 0, "test": 200, "dropout": 0.0, **kind, **changes}
     return replace(data, load=partial(loaded, data.load, flat), **settings)

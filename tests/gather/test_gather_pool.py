@@ -385,12 +385,12 @@ def test_stacked_members_are_the_same_up_to_rounding(context: Context) -> None:
 def test_stacks_keep_the_order_and_every_worker_busy(context: Context) -> None:
     stacked = dataclasses.replace(context, training={"": Training(1.0, STACK), "width-x4": Training(1.0, 1)})
     members = base(ALL, {"tuning": ("lr-x8",), "steps": ("steps-x4",), "capacity": ("width-x4",)})
-    found = module.stacks(members, stacked)
+    found = module.stacks(members, stacked.training, stacked.fan.workers, 1000)
     assert [m for stack in found for m in stack if m.arm in ("", "lr-x8")] == members[: 2 + 4 + 4]
     assert sorted(len(stack) for stack in found if stack[0].arm in ("", "lr-x8")) == [5, 5]
     assert [len(stack) for stack in found if stack[0].arm == "steps-x4"] == [2, 2]
     assert [len(stack) for stack in found if stack[0].arm == "width-x4"] == [1] * 4
-    assert all(len(stack) == 1 for stack in module.stacks(members, context))
+    assert all(len(stack) == 1 for stack in module.stacks(members, context.training, context.fan.workers, 1000))
 
 
 def test_what_is_trained_first_says_most() -> None:

@@ -199,6 +199,19 @@ def test_an_encoder_that_was_tuned_before_is_withheld(context_of: Callable[..., 
     assert "encoder.0.weight is another in the model than recipe.build makes it" in reason
 
 
+def test_an_encoder_that_build_shares_is_withheld_where_it_is_trained_and_left_as_it_was(
+    context_of: Callable[..., Context],
+) -> None:
+    """Then what build makes, the model and what is trained are one and the same object."""
+    for frozen in (True, False):
+        shared = Net(frozen=frozen)
+        before = {name: tensor.clone() for name, tensor in shared.encoder.state_dict().items()}
+        recipe = RECIPE.replace(build=lambda net=shared: net)
+        found = heads(context_of(subject(shared, recipe=recipe)))
+        assert isinstance(found, Subject) == frozen
+        assert all(torch.equal(before[name], tensor) for name, tensor in shared.encoder.state_dict().items())
+
+
 def test_a_norm_that_never_counts_is_part_of_a_frozen_encoder(context_of: Callable[..., Context]) -> None:
     context = context_of(subject(recipe=RECIPE.replace(build=lambda: Net(Still(WIDTH)))))
     assert isinstance(heads(context), Subject)
@@ -273,9 +286,8 @@ def test_whole_nets_are_not_told_from_stored_heads_and_the_other_way_round(
 def test_features_are_gathered_once(context_of: Callable[..., Context], tmp_path: Path) -> None:
     context, store = context_of(subject()), Store(tmp_path, "one")
     first = heads(context, store)
-    dead = dataclasses.replace(context, seconds_per_row=0.0)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pass-*")}
-    again = heads(dead, Store(tmp_path, "one"))
+    again = heads(context, Store(tmp_path, "one"))
     assert isinstance(first, Subject)
     assert isinstance(again, Subject)
     assert len(files) == 2

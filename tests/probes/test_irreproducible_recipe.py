@@ -105,3 +105,15 @@ def test_not_applicable() -> None:
     other = measure(**given(a_pool(v=300), checkpoint), rng=generator(0))
     assert isinstance(other, NotApplicable)
     assert "same rows" in other.reason
+
+
+def test_bounds_do_not_narrow_what_was_too_wide() -> None:
+    """Figures 30, 430, 10 per 1,000: one more training may be anywhere from 0 to over 1,000; 500 passes nothing."""
+    errors = (0.03, 0.43, 0.01, 0.5)
+    passes = [a_pool(n=40, v=2000, halves=0, full=1, error=e).validation_pass(0) for e in errors]
+    three = a_pool(n=40, v=2000, halves=0, full=3)
+    outputs = np.stack([p.logits for p in passes[:3]])
+    pool = dataclasses.replace(three, on_validation=outputs.astype(three.on_validation.dtype))
+    found = measure(**given(pool, passes[3]), rng=generator(0))
+    assert found.estimates["one_more_training"].low == 0.0
+    assert found.estimates["beyond_retraining"].high is None

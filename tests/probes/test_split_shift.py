@@ -106,7 +106,7 @@ def test_a_shift_of_the_tolerated_size_is_not_called_clear() -> None:
 
 @pytest.mark.parametrize("metric", ["error", "log-loss", "auc"])
 def test_no_shift_is_covered(metric: str) -> None:
-    """At a true 95 %, 200 intervals cover 0 less often than the region's end with a chance of 1 in 1,000 (fixed
+    """At a true 95 %, 100 intervals cover 0 less often than the region's end with a chance of 1 in 1,000 (fixed
     seeds)."""
     classes = 2 if metric == "auc" else 3
     pools = (pool_of(400, 300, classes=classes, seed=seed, error=0.15) for seed in range(200))
@@ -194,19 +194,18 @@ def test_regression() -> None:
     [
         ([0.5, 0.5], [0.8, 0.2], [0.3, 0.05]),
         ([0.03, 0.97], [0.6, 0.4], [0.05, 0.05]),
-        ([0.05, 0.95], [0.05, 0.95], [0.3, 0.05]),
     ],
 )
 def test_other_shares_of_classes_are_no_shift(train: list[float], validation: list[float], rates: list[float]) -> None:
     """The first is 75 per 1,000 harder by its shares alone; in the second 60 % of validation are of a class with 12
-    rows in train, which may all be right by chance. At a true 95 %, 200 intervals cover 0 less often than the region's
+    rows in train, which may all be right by chance. At a true 95 %, 100 intervals cover 0 less often than the region's
     end with a chance of 1 in 1,000 (fixed seeds)."""
     shares, covered = {"train": train, "validation": validation}, []
-    for seed in range(200):
+    for seed in range(100):
         shift = measure(**given(drawn_with(shares, rates, seed=seed)), rng=generator(0)).estimates["shift"]
         if shift.low is not None:
             covered.append(shift.low <= 0 <= shift.high)
-    assert len(covered) > 190
+    assert len(covered) > 95
     assert sum(covered) >= stats.binom.ppf(1e-3, len(covered), 0.95)
 
 
@@ -269,3 +268,10 @@ def test_not_applicable() -> None:
     assert isinstance(few, NotApplicable)
     mine = Metric(lambda p, y: 0.0, higher_is_better=False, name="mine")
     assert isinstance(measure(**given(pool_of(), mine, no_two_sample()), rng=generator(0)), NotApplicable)
+
+
+def test_clear_takes_both_halves() -> None:
+    """Errors are surely alike. An AUC about its limit (Φ(.36 / √2) = .6) is neither met nor exceeded."""
+    alike = pool_of(20_000, 20_000)
+    for apart, wanted in ((0.0, "clear"), (0.36, "undetermined"), (1.5, "bottleneck")):
+        assert verdict(measure, given(alike, two_sample=a_two_sample(apart=apart))) == wanted

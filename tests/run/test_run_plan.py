@@ -48,12 +48,12 @@ def test_the_pool_shrinks_before_a_probe_goes(context: Context) -> None:
     whole = pool_gatherer.price(planned(context, 1e9)[1], context)
     plan, pool = planned(context, whole - 1)
     assert pool == Pool(halves=8, full=3, questions=("labels", "tuning", "steps"))
-    assert set(plan.left_out) == {"full"}
+    assert set(plan.left_out) == {"seeds"}
     fewer = pool_gatherer.price(pool, context)
     plan, pool = planned(context, fewer - 1)
     assert pool == Pool(halves=8, full=3, questions=("labels", "tuning"))
     assert plan.not_run == {}
-    assert set(plan.left_out) == {"full", "steps", "steps-x4"}
+    assert set(plan.left_out) == {"seeds", "steps", "steps-x4"}
     assert plan.left_out["steps"].startswith(
         f"would take about {(4 * 40 + 3 * 40) / 2:.0f} s more, and {fewer - 1:.0f} s"
     )

@@ -15,11 +15,13 @@ from run_helpers import FAST, RECIPE, build, rows, small, split, timeless
 from uncork import BadInput, Report, Split, Subject, UncorkError, audit, load_weights, treat
 from uncork.gather.forward import forward
 from uncork.models.adapt import as_model
+from uncork.models.offset import Offset
 from uncork.models.temperature import Tempered
 from uncork.planted.subjects import planted
 from uncork.remedies._contract import Case, Treated, remedies
 from uncork.report import words
 from uncork.run import bench, ledger, verify
+from uncork.run.save import save_treated
 from uncork.run.treat import worth_trying
 from uncork.schema.errors import Unavailable
 from uncork.schema.report import Treatment
@@ -369,6 +371,26 @@ def test_training_again_does_not_silently_undo_a_temperature(known: dict[str, An
     case = Case(tempered.without_test(), None, {"drop": [0, 1]}, "classification", 2, 0, np.random.default_rng(0))
     with pytest.raises(Unavailable, match="would undo"):
         known["drop-examples"].apply(case)
+
+
+def test_training_again_does_not_silently_undo_an_offset(known: dict[str, Any]) -> None:
+    subject = sure()
+    moved = subject.replace(model=Offset(_model(subject), np.array([0.5, 0.0])))
+    case = Case(moved.without_test(), None, {"drop": [0, 1]}, "classification", 2, 0, np.random.default_rng(0))
+    with pytest.raises(Unavailable, match="an offset was kept before"):
+        known["drop-examples"].apply(case)
+
+
+@pytest.mark.parametrize("offset_inside", [True, False])
+def test_what_is_saved_of_temperature_and_offset_makes_the_model_again(offset_inside: bool, tmp_path: Path) -> None:
+    subject, by = sure(), np.array([0.5, -1.0])
+    inner = _model(subject)
+    model = Tempered(Offset(inner, by), 2.0) if offset_inside else Offset(Tempered(inner, 2.0), by)
+    save_treated(tmp_path, subject.replace(model=model), [])
+    about = json.loads((tmp_path / "treated" / "treated.json").read_text())
+    batch = subject.validation.take(np.arange(20))
+    again = inner.outputs(batch).logits / about["temperature"] + np.array(about["offset"])
+    assert np.allclose(again, model.outputs(batch).logits, atol=1e-5)
 
 
 def test_evidence_is_checked_before_anything_is_trained(known: dict[str, Any]) -> None:

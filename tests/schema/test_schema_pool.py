@@ -60,6 +60,7 @@ def test_what_is_left_out_is_named_with_its_arms() -> None:
     large, small = Pool(halves=8, full=3, questions=("tuning",)), Pool(halves=4, full=3)
     assert sorted(large.without(small)) == ["halves", "lr-over-64", "lr-over-8", "lr-x64", "lr-x8", "tuning"]
     assert "pool" in large.without(Pool())
+    assert Pool(halves=8, full=5).without(Pool(halves=8, full=3)) == ["seeds"]
 
 
 def test_a_prefix_is_the_smaller_pool_itself() -> None:

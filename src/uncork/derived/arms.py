@@ -228,7 +228,7 @@ def arm_table(pool: PoolData, metric: Metric, questions: Sequence[str]) -> Detai
     lines = []
     for question in questions:
         answer = confirmed(pool, metric, question)
-        for arm in (a for a in QUESTIONS[question] if _reached(pool, a)):
+        for arm in (a for a in QUESTIONS[question] if _reached(pool, a) or a in pool.left_out):
             half, full = screened(pool, metric, arm), answer.gain if answer.arm == arm else None
             ends = [None if e is None else getattr(e, end) for e in (half, full) for end in ("value", "low", "high")]
             lines.append([WORDS[arm], *ends, "" if full else _note(pool, arm, half, answer)])
@@ -307,7 +307,7 @@ def _prior(
     known = [found for other, found in pool.seed_variances.items() if other != arm and other not in unlike]
     others = moderate([variance for variance, _ in known], [df for _, df in known])
     own = seed_variance(gains(metric, before, after), clusters=pool.validation_clusters)
-    if others is None or own is None:
+    if others is None or own is None or arm in unlike:
         return None
     prior = SeedVariance(2 * others.variance, others.df)
     return None if own.variance > prior.variance * stats.f.ppf(_LARGER, own.df, prior.df) else prior

@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+FEWEST = 4  # models of half size
+REPEATED = 0.02  # share of validation's rows that may repeat rows of train
+
+
+def uncomparable(pool: PoolData, metric: Metric) -> str:
+    """Why models' errors on the two splits can't be compared; "" where they can."""
+    members = pool.members(2)
+    if len(members) < FEWEST:
+        lacking = f"{len(members)} of {FEWEST} models retrained on halves of train"
+        return pool.left_out.get("pool", f"{lacking}: {pool.left_out.get('halves', 'left out')}")
+    if metric.kind == "callable":
+        return f"{metric.name} is a function of many rows at once: no row's part of it is known"
+    if pool.repeated > REPEATED:
+        return (
+            f"{100 * pool.repeated:.0f} % of the rows of validation also stand in train, which unseen rows of train "
+            "never do"
+        )
+    return ""
+
+
 def compared(pool: PoolData, metric: Metric) -> dict[str, Estimate]:
     """`validation`, `unseen_train` and `shift`, positive where validation is harder, of the models of half size.
 

@@ -48,14 +48,7 @@ def pooled(context: Context) -> Context:
     """The context that the pool is gathered in: of heads where they are asked for, else as it is."""
     if not isinstance(context.heads, Subject) or context.subject is context.heads:
         return context
-    return replace(context, subject=context.heads, store=None if context.store is None else _Apart(context.store))
-
-
-class _Apart(Store):
-    """The same folder. Heads are not found in it by who looks for whole nets of the same rows and seeds."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.folder, f"{store._subject} heads")
+    return replace(context, subject=context.heads, store=context.store and context.store.apart("heads"))
 
 
 def heads(context: Context, store: Store | None = None) -> Subject | str:
@@ -94,11 +87,17 @@ def fitted(recipe: Recipe, model: TorchModel, train: Split, layer: str) -> str:
     try:
         with torch.random.fork_rng(devices=[]):
             made = recipe.make()
+        # What build makes, the model, and what is trained may be one and the same encoder: kept as it was before.
+        fresh, given = ({n: t.clone() for n, t in encoder(m, layer).items()} for m in (made, model.module))
         trained = fit(recipe, few, seed=0, preprocess=model.preprocess, steps=TRIED_STEPS).module
     except Exception as error:  # the user's own code
         return f"the recipe can't be trained here ({type(error).__name__}: {error})"
-    for which, module in (("after training by the recipe", trained), ("in the model", model.module)):
-        if name := _differing(encoder(made, layer), encoder(module, layer)):
+    after = {n: t.clone() for n, t in encoder(trained, layer).items()}
+    with torch.no_grad():
+        for name, tensor in encoder(made, layer).items():
+            tensor.copy_(fresh[name])
+    for which, tensors in (("after training by the recipe", after), ("in the model", given)):
+        if name := _differing(fresh, tensors):
             return (
                 f"the encoder was fitted on train, as far as can be told: {name} is another {which} than recipe.build "
                 "makes it. Every head on such features is in-sample, which falsifies label errors, curves, membership "
@@ -111,13 +110,18 @@ def encoder(module: nn.Module, layer: str) -> dict[str, torch.Tensor]:
     """Parameters and buffers outside the submodule `layer` ("" for the module itself)."""
     own = f"{layer}." if layer else ""
     tensors = chain(module.named_parameters(), module.named_buffers())
-    return {name: tensor.detach().cpu() for name, tensor in tensors if not name.startswith(own)}
+    return {name: tensor.detach() for name, tensor in tensors if not name.startswith(own)}
 
 
 def _differing(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> str:
     """The first name whose tensor isn't the same, bit for bit, in both; "" where all are."""
     for name in {**a, **b}:
-        if name not in a or name not in b or a[name].dtype != b[name].dtype or not torch.equal(a[name], b[name]):
+        if (
+            name not in a
+            or name not in b
+            or a[name].dtype != b[name].dtype
+            or not torch.equal(a[name].cpu(), b[name].cpu())
+        ):
             return name
     return ""
 

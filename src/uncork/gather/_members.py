@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,6 +35,7 @@ WIDTH = {"width-x4": 4.0, "width-over-4": 0.25}
 STEPS = {"steps-x4": 4}
 _DECAY = {"adamw": 0.01}  # of a recipe without any, what its arm multiplies; 5e-4 where it is a penalty in the loss
 STACK = 16  # most of what stacking gains is there
+STACK_BYTES = 1e8  # of the outputs of a stack, which are held several times on their way from a worker
 LONG_STEP = 0.02  # seconds above which a net is no small one, and stacking not even timed
 _TIMED, _WARM, _PATIENCE = 12, 2, 2.0
 
@@ -176,6 +178,34 @@ def parameters(recipe: Any, arms: Sequence[str]) -> dict[str, int]:
     return {arm: sum(p.numel() for p in net.parameters() if p.requires_grad) for arm, net in nets.items()}
 
 
+def stacks(
+    members: Sequence[Member], training: Mapping[str, Training], workers: int, outputs: int
+) -> list[list[Member]]:
+    """The members in their order, those of one shape and as many steps together where they train faster so.
+
+    `outputs`: bytes of one model's.
+    """
+    found: list[list[Member]] = []
+    filling: dict[tuple[str, int], list[Member]] = {}
+    alike = Counter(_shape(member) for member in members)
+    fitting = int(STACK_BYTES / outputs) or 1
+    for member in members:
+        shape = _shape(member)
+        most = min(fitting, of_arm(training, member.arm).stack) if training else 1
+        # As many stacks for each worker, and all as large.
+        rounds = -(-alike[shape] // (most * workers))
+        most = min(most, -(-alike[shape] // (rounds * workers)))
+        if len(filling.get(shape, ())) >= most or shape not in filling:
+            filling[shape] = []
+            found.append(filling[shape])
+        filling[shape].append(member)
+    return found
+
+
+def _shape(member: Member) -> tuple[str, int]:
+    return member.arm if member.arm in WIDTH else "", STEPS.get(member.arm, 1)
+
+
 def time_training(work: Work, arm: str) -> Training:
     """Seconds of one training on all of train and of its outputs, from a few timed steps of both engines.
 
@@ -193,12 +223,12 @@ def time_training(work: Work, arm: str) -> Training:
         return Training(2 * spent + _running(work, fitted))
     step = _step_alone(work, recipe, settings)
     fitted = recipe.make(width=settings.get("width")).eval()
-    running, stack = _running(work, fitted), 1
+    running, stack, start = _running(work, fitted), 1, 0.0
     if step < LONG_STEP and not stackable(recipe.replace(build=shaped(recipe, arm)), work.train, work.preprocess):
-        together = _step_stacked(work, arm)
+        together, starting = _step_stacked(work, arm)
         if together < step:
-            step, stack = together, STACK
-    return Training(step * settings["steps"] + running, stack)
+            step, stack, start = together, STACK, starting
+    return Training(step * settings["steps"] + start + running, stack)
 
 
 def _step_alone(work: Work, recipe: Recipe, settings: dict[str, Any]) -> float:
@@ -224,15 +254,17 @@ def _step_alone(work: Work, recipe: Recipe, settings: dict[str, Any]) -> float:
     return float(np.median(np.diff([started, *stamps])[min(_WARM, len(stamps) - 1) :]))
 
 
-def _step_stacked(work: Work, arm: str) -> float:
-    """One model's share of a step: of a longer training less a shorter one, after one that warms up."""
+def _step_stacked(work: Work, arm: str) -> tuple[float, float]:
+    """One model's shares of a step, from a longer training less a shorter one once warm, and of the start."""
     batch = [(Member(1, k, 0, arm), np.arange(len(work.train))) for k in range(STACK)]
     spent = []
     for steps in (_WARM, _TIMED, 3 * _TIMED):
         started = time.perf_counter()
         _stacked(replace(work, steps=steps), batch)
         spent.append(time.perf_counter() - started)
-    return max(spent[2] - spent[1], spent[1] / 2) / (2 * _TIMED * STACK * STEPS.get(arm, 1))
+    step = max(spent[2] - spent[1], spent[1] / 2) / (2 * _TIMED * STEPS.get(arm, 1))
+    start = max(0.0, spent[1] - _TIMED * STEPS.get(arm, 1) * step)
+    return step / STACK, start / STACK
 
 
 def _running(work: Work, fitted: Any) -> float:

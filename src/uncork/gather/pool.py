@@ -4,10 +4,11 @@ What it gathers
 ---------------
 Halves, quarters and eighths of train under fresh permutations, stratified, with groups and exact copies kept together;
 models of all of train; and arms, with one thing changed, on the rows and seeds of plain ones. Arms are screened at half
-size, out of sample on train, always on four halves. The best of a question, unless it is no better than the recipe, is
-trained on all of train from seeds of its own and judged on validation: the screen chooses, what it chose is measured
-afresh. Every model takes the number of steps that the recipe takes on all of train. The outputs of each on train and on
-validation are kept. Of heads on a frozen encoder's features (`_heads`) all of this holds, but that they have no width.
+size, out of sample on train, always on four halves; beyond a learning rate that gains there one 8 times further is too.
+The best of a question, unless it is no better than the recipe, is trained on all of train from seeds of its own and
+judged on validation: the screen chooses, what it chose is measured afresh. Every model takes the number of steps that
+the recipe takes on all of train. The outputs of each on train and on validation are kept. Of heads on a frozen
+encoder's features (`_heads`) all of this holds, but that they have no width.
 
 How it streams
 --------------
@@ -25,20 +26,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from uncork.data.split import Split
 from uncork.derived.arms import best, screened, seed_variances
 from uncork.derived.label_errors import flagged
 from uncork.gather._contract import Context, Training, gatherer
 from uncork.gather._given import gather_given, price_given
 from uncork.gather._heads import NO_WIDTH, pooled
 from uncork.gather._members import (
-    STEPS,
     WIDTH,
     Member,
     MemberData,
@@ -46,6 +46,7 @@ from uncork.gather._members import (
     of_arm,
     parameters,
     scaled_width,
+    stacks,
     time_training,
     train_members,
 )
@@ -58,7 +59,6 @@ ARM_HALVES = 4
 FLAGGING_HALVES = 8  # at most so many say which labels are flagged, so that a larger pool flags the same rows
 RARE = 0.5  # of an even share: a class with less is rare, as in the probe
 MOST_BYTES = 4e9
-STACK_BYTES = 1e8  # of the outputs of a stack, which are held several times on their way from a worker
 _START = 3.0  # seconds until the workers are there
 
 
@@ -119,6 +119,7 @@ def withheld(request: Pool, context: Context) -> str:
     if isinstance(context.heads, str):
         return context.heads
     models = len(base(request, QUESTIONS)) + request.full * len(request.questions)
+    models += ARM_HALVES * len(FURTHER) * ("tuning" in request.questions)
     size = 2 * models * (len(subject.train) + len(context.split("validation"))) * max(1, len(context.facts.classes))
     if size > MOST_BYTES:
         return f"the outputs of {models} models would take {size / 1e9:.0f} GB: give a sample of train"
@@ -250,7 +251,8 @@ def run(members: Sequence[Member], cut: Cut, context: Context) -> dict[Member, M
     store = context.store
     done = {m: data for m in members if store is not None and (data := store.get(m)) is not None}
     # Stacks are made of all members, done or not, so that a run that goes on makes the same ones.
-    todo = [stack for stack in stacks(members, context) if any(m not in done for m in stack)]
+    made = stacks(members, context.training, context.fan.workers, bytes_of(context))
+    todo = [stack for stack in made if any(m not in done for m in stack)]
     if not todo:
         return done
 
@@ -268,28 +270,10 @@ def run(members: Sequence[Member], cut: Cut, context: Context) -> dict[Member, M
     return done
 
 
-def stacks(members: Sequence[Member], context: Context) -> list[list[Member]]:
-    """The members in their order, those of one shape and as many steps together where they train faster so."""
-    found: list[list[Member]] = []
-    filling: dict[tuple[str, int], list[Member]] = {}
-    alike = Counter(_shape(member) for member in members)
+def bytes_of(context: Context) -> int:
+    """Of one model's outputs."""
     rows = len(context.split("train")) + len(context.split("validation"))
-    fitting = int(STACK_BYTES / (2 * rows * max(1, len(context.facts.classes)))) or 1
-    for member in members:
-        shape = _shape(member)
-        most = min(fitting, of_arm(context.training, member.arm).stack) if context.training else 1
-        # As many stacks for each worker, and all as large.
-        rounds = -(-alike[shape] // (most * context.fan.workers))
-        most = min(most, -(-alike[shape] // (rounds * context.fan.workers)))
-        if len(filling.get(shape, ())) >= most or shape not in filling:
-            filling[shape] = []
-            found.append(filling[shape])
-        filling[shape].append(member)
-    return found
-
-
-def _shape(member: Member) -> tuple[str, int]:
-    return member.arm if member.arm in WIDTH else "", STEPS.get(member.arm, 1)
+    return 2 * rows * max(1, len(context.facts.classes))
 
 
 def work_of(context: Context) -> Work:
@@ -356,6 +340,13 @@ def whole(members: Sequence[Member], done: Mapping[Member, MemberData]) -> list[
     return sorted(kept, key=lambda m: (m.arm, m.size, m.permutation, m.part))
 
 
+def grouped(split: Split | None) -> np.ndarray:
+    """Which rows the user keeps together; each by itself where nothing is said."""
+    if split is None or split.groups is None:
+        return np.arange(0 if split is None else len(split))
+    return np.unique(split.groups, return_inverse=True)[1]
+
+
 def assemble(
     context: Context,
     cut: Cut | None,
@@ -379,7 +370,6 @@ def assemble(
         included[i] = np.packbits(seen)
         on_train[i], on_validation[i] = done[member].on_train, done[member].on_validation
         done[member] = replace(done[member], on_train=on_train[i], on_validation=on_validation[i])  # held once
-    groups = validation.groups
     assert validation.y is not None
     return PoolData(
         task=context.facts.task,
@@ -393,9 +383,9 @@ def assemble(
         on_train=on_train,
         on_validation=on_validation,
         y=y,
-        clusters=np.arange(len(y)) if cut is None else cut.together,
+        clusters=grouped(train) if cut is None else cut.together,
         validation_y=validation.y,
-        validation_clusters=np.arange(len(validation)) if groups is None else np.unique(groups, return_inverse=True)[1],
+        validation_clusters=grouped(validation),
         flagged=np.zeros(len(y), bool),
         left_out={**left_out, **unfinished(asked, done)},
         matched=isinstance(context.subject.recipe, Recipe),

@@ -34,6 +34,10 @@ class Store:
         self._subject = subject
         self._alive: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
+    def apart(self, name: str) -> Store:
+        """A store in the same folder that finds nothing of this one's, nor this one of it."""
+        return Store(self.folder, f"{self._subject} {name}")
+
     def _address(self, request: Request) -> str:
         return hashlib.blake2b(f"{self._subject}|{request.key()}".encode(), digest_size=10).hexdigest()
 

@@ -12,11 +12,12 @@ Parameters that buy nothing cost memory, time and energy with every prediction.
 Estimator
 ---------
 `loss_at_half_size`: 4 narrow halves against the plain ones, on the rows of train that a half did not see; t over 2
-permutations of complementary halves. Where it is surely above δ the width is needed, and that is the verdict. Else 3
-narrow models of all of train are trained, and judged on validation against the plain ones of the same seeds: `loss`,
-mean over rows and seeds, crossed variance components. The net is too wide where the upper end of the loss is below δ,
-needed as wide where its lower end is above. What these rows and seeds resolve, the upper end that no loss at all would
-have, is said first: where that is above δ, nothing can be claimed, however good the narrow net.
+permutations of complementary halves. Where it is surely above δ the width is needed, and that is the verdict. Else 5
+narrow models of all of train (3 where the budget is short) are trained, and judged on validation against the plain ones
+of the same seeds: `loss`, mean over rows and seeds, crossed variance components. The net is too wide where the upper
+end of the loss is below δ, needed as wide where its lower end is above. What these rows and seeds resolve, the upper
+end that no loss at all would have, is said first: where that is above δ, nothing can be claimed, however good the
+narrow net.
 Headroom: the factor by which parameters go down, counted; bounds only while undetermined.
 
 When it misleads

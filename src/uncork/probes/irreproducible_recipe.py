@@ -50,7 +50,6 @@ benchmarks, MLSys 2021.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -61,12 +60,12 @@ from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, Pass, PassData
 from uncork.schema.finding import Estimate, Limit, Measurement, NotApplicable
 from uncork.schema.metric import Metric
-from uncork.schema.pool import SEEDS, Pool, PoolData
+from uncork.schema.pool import FEWEST_SEEDS, SEEDS, Pool, PoolData
 from uncork.stats.crossed import gains, seed_variance
 from uncork.stats.deviation import magnitude, one_more
+from uncork.stats.multiplicity import t_quantile
 from uncork.stats.score import score
 
-FEWEST = 3
 WIDEST = 10  # δ to either side, beyond which lying inside says nothing
 
 
@@ -82,8 +81,9 @@ def measure(
     *, pool: PoolData, validation: PassData, facts: FactsData, rng: np.random.Generator
 ) -> Measurement | NotApplicable:
     members = [pool.validation_pass(int(i)) for i in pool.members(1)]
-    if len(members) < FEWEST:
-        why = f"{len(members)} of {FEWEST} models retrained on all of train: {pool.left_out.get('full', 'left out')}"
+    if len(members) < FEWEST_SEEDS:
+        why = pool.left_out.get("full", "left out")
+        why = f"{len(members)} of {FEWEST_SEEDS} models retrained on all of train: {why}"
         return NotApplicable(pool.left_out.get("pool", why))
     metric, checkpoint = facts.metric, ordered(validation)
     if not np.array_equal(checkpoint.y, pool.validation_y):
@@ -123,8 +123,8 @@ def _one_more(metric: Metric, members: list[PassData]) -> Estimate:
     # Against the first, for the sign and scale of the display unit; its own part is the same for all and drops out.
     each = gains(metric, members, [members[0]])
     clusters = members[0].clusters
-    bounds = (0.0, metric.scale) if metric.kind in ("error", "accuracy", "auc") else (-math.inf, math.inf)
-    return one_more(figures, unit=metric.unit, between=seed_variance(each, clusters=clusters), bounds=bounds)
+    between = seed_variance(each, clusters=clusters)
+    return one_more(figures, unit=metric.unit, between=between, bounds=metric.bounds)
 
 
 def _beyond(difference: Estimate, delta: float) -> Estimate:
@@ -132,7 +132,8 @@ def _beyond(difference: Estimate, delta: float) -> Estimate:
     size = magnitude(difference)
     low, high = size.low, size.high
     method = "counted on these rows, beyond the prediction interval of one more training"
-    if low is None or high is None or (low <= delta and high - (size.value or 0.0) > WIDEST * delta):
+    half = difference.se and float(t_quantile((1 + difference.level) / 2, difference.df)) * difference.se
+    if low is None or high is None or not half or (low <= delta and half > WIDEST * delta):
         method += " (none)" if low is None else f" (wider than {WIDEST} δ)"
         return Estimate(low, None, None, size.unit, size.n, f"{method}: undetermined", seeds=size.seeds)
     return Estimate(low, low, low, size.unit, size.n, method, seeds=size.seeds)

@@ -19,8 +19,8 @@ unit one row; with groups of rows, t on the groups' influences.
 `rebalance_gain`: what the metric gains, over all classes, by adding τ · log(share in validation / share in train) to
 the logits, chosen on one half of validation and counted on the other, both ways; of the checkpoint (`adjustment_gain`).
 By repeating rows, of the recipe: a screen (4 halves of train against plain ones, on the rows that a half did not see),
-and where it gains there, up to 8 models of all of train against the plain ones of the same seeds, on validation, mean
-over rows and seeds by crossed variance components.
+and where it gains there, 5 models of all of train (3 where the budget is short) against the plain ones of the same
+seeds, on validation, mean over rows and seeds by crossed variance components.
 Headroom: of these two gains the one with the larger lower bound; where both are there each interval holds at 97.5 %
 (Bonferroni), so that the one picked holds at 95 %. The adjustment takes part only where a rare class has more than
 twice its share of train in validation, which labels alone decide. A gain surely below δ is passed over; where none is

@@ -64,7 +64,7 @@ from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, PassData
 from uncork.schema.finding import Estimate, Limit, Measurement, NotApplicable
-from uncork.schema.pool import SEEDS, Pool, PoolData
+from uncork.schema.pool import FEWEST_SEEDS, SEEDS, Pool, PoolData
 from uncork.stats.deviation import deviation
 from uncork.stats.means import mean
 from uncork.stats.power import detectable
@@ -75,7 +75,6 @@ if TYPE_CHECKING:
 
     Difference = Callable[[PassData, PassData], np.ndarray]
 
-FEWEST = 3
 _SHARES = ("error", "accuracy")
 
 
@@ -88,8 +87,9 @@ _SHARES = ("error", "accuracy")
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     members = [pool.validation_pass(int(i)) for i in pool.members(1)]
-    if len(members) < FEWEST:
-        why = f"{len(members)} of {FEWEST} models retrained on all of train: {pool.left_out.get('full', 'left out')}"
+    if len(members) < FEWEST_SEEDS:
+        why = pool.left_out.get("full", "left out")
+        why = f"{len(members)} of {FEWEST_SEEDS} models retrained on all of train: {why}"
         return NotApplicable(pool.left_out.get("pool", why))
     metric = facts.metric
     figures = np.array([score(metric, m).value for m in members], dtype=np.float64)

@@ -72,20 +72,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from uncork.derived.split_errors import at_shares, compared, label_shift, lone
+from uncork.derived.split_errors import FEWEST, at_shares, compared, label_shift, lone, uncomparable
 from uncork.derived.two_sample import effect
 from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.artifacts import Facts, FactsData, TwoSample, TwoSampleData
 from uncork.schema.finding import Estimate, Limit, Measurement, NotApplicable
-from uncork.schema.metric import Metric
 from uncork.schema.pool import Pool, PoolData
 
-FEWEST = 4
 TOLERATED = 2  # δ
 TOLD_APART = 0.6  # AUC
 EASIER = " Validation is the easier one: its labels may be better than train's."
-REPEATED = 0.02  # share of validation's rows that may repeat rows of train
 
 
 @probe(
@@ -99,11 +96,11 @@ REPEATED = 0.02  # share of validation's rows that may repeat rows of train
 def measure(
     *, pool: PoolData, two_sample: TwoSampleData, facts: FactsData, rng: np.random.Generator
 ) -> Measurement | NotApplicable:
-    uncompared = _uncompared(pool, facts.metric)
+    uncompared = uncomparable(pool, facts.metric)
     if uncompared and two_sample.reason:
         return NotApplicable(f"{uncompared}; {two_sample.reason}")
     estimates: dict[str, Estimate] = {}
-    judges, said = [], []
+    judges, said, tolerated = [], [], 0.0
     if not uncompared:
         estimates |= compared(pool, facts.metric)
         tolerated = TOLERATED * facts.metric.delta_at(estimates["validation"].value or 0.0)
@@ -112,30 +109,18 @@ def measure(
     if not two_sample.reason:
         told = estimates["two_sample_auc"] = effect(two_sample, facts.task)
         surely = told.low is not None and told.low > TOLD_APART
-        # Whichever is surely exceeded judges; where neither is, the errors.
-        judges.insert(0 if surely else len(judges), Limit("two_sample_auc", at_most=TOLD_APART))
+        met = told.high is not None and told.high <= TOLD_APART
+        shift = estimates.get("shift")
+        harder = shift is not None and shift.low is not None and shift.low > tolerated
+        # Whichever is surely exceeded judges, else whichever is not surely met: clear are only both together.
+        first = surely or not (met or harder)
+        judges.insert(0 if first else len(judges), Limit("two_sample_auc", at_most=TOLD_APART))
         said.insert(0 if surely else len(said), _told(told, facts.task, surely=surely))
     estimates["label_shift"] = label_shift(pool)
     said.append(_shares(estimates["label_shift"], facts.task))
     said += [f"Models' errors are not compared: {uncompared}."] if uncompared else []
     said += [f"Inputs are not compared: {two_sample.reason}."] if two_sample.reason else []
     return Measurement(estimates, against=judges[0], summary=" ".join(said))
-
-
-def _uncompared(pool: PoolData, metric: Metric) -> str:
-    """Why models' errors on the two splits can't be compared; "" where they can."""
-    members = pool.members(2)
-    if len(members) < FEWEST:
-        lacking = f"{len(members)} of {FEWEST} models retrained on halves of train"
-        return pool.left_out.get("pool", f"{lacking}: {pool.left_out.get('halves', 'left out')}")
-    if metric.kind == "callable":
-        return f"{metric.name} is a function of many rows at once: no row's part of it is known"
-    if pool.repeated > REPEATED:
-        return (
-            f"{100 * pool.repeated:.0f} % of the rows of validation also stand in train, which unseen rows of train "
-            "never do"
-        )
-    return ""
 
 
 def _harder(pool: PoolData, facts: FactsData, estimates: dict[str, Estimate], tolerated: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from uncork.models.offset import Offset
 from uncork.models.temperature import Tempered
 from uncork.remedies._contract import Case, Treated
 from uncork.schema.errors import Unavailable
@@ -16,8 +17,9 @@ from uncork.train.recipe import Recipe
 def retrain_without(case: Case, dropped: np.ndarray, changes: str) -> Treated:
     """The subject trained again on train less the rows in `dropped` (a mask), for as many steps as on all of it."""
     subject = case.subject
-    if isinstance(subject.model, Tempered):
-        raise Unavailable("a temperature was kept before, which training again would undo: try this remedy before it")
+    if isinstance(subject.model, Tempered | Offset):
+        what = "a temperature" if isinstance(subject.model, Tempered) else "an offset"
+        raise Unavailable(f"{what} was kept before, which training again would undo: try this remedy before it")
     kept = subject.train.subset(~dropped)
     steps, settings = 0, {}
     if isinstance(subject.recipe, Recipe):

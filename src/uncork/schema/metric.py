@@ -95,6 +95,13 @@ class Metric:
         return _KNOWN[self.kind].scale if self.kind in _KNOWN else 1.0
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """What no figure lies beyond, in the display unit."""
+        if self.kind in ("error", "accuracy", "auc"):
+            return 0.0, self.scale
+        return (0.0 if self.kind in ("log-loss", "rmse", "mae") else -np.inf), np.inf
+
+    @property
     def task(self) -> str | None:
         """The task the metric belongs to; None for a callable."""
         return _KNOWN[self.kind].task if self.kind in _KNOWN else None

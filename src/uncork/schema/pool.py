@@ -41,8 +41,8 @@ FURTHER: Mapping[str, str] = {"lr-over-64": "lr-over-8", "lr-x64": "lr-x8"}
 #: seeds are all there is to vary, three give a t interval twice as wide as five, and a bound 2.6 times as far below the
 #: estimate once it is corrected for seven questions.
 SEEDS = 5
+FEWEST_SEEDS = 3
 
-_FEWEST_SEEDS = 3
 _FIRST = ("labels", "tuning")  # the questions that are left out last
 
 #: Plain members by size: (field of the request, one part in so many of train), in the order of training.
@@ -94,8 +94,8 @@ class Pool(Request):
 
     def smaller(self) -> Pool | None:
         """The next smaller pool where this one is too dear, what matters least left out; None where nothing is left."""
-        if self.full > _FEWEST_SEEDS:
-            return dataclasses.replace(self, full=_FEWEST_SEEDS)
+        if self.full > FEWEST_SEEDS:
+            return dataclasses.replace(self, full=FEWEST_SEEDS)
         first, rest = (tuple(q for q in self.questions if (q in _FIRST) == first) for first in (True, False))
         if rest:
             return dataclasses.replace(self, questions=(*first, *rest[:-1]))
@@ -112,6 +112,8 @@ class Pool(Request):
     def without(self, smaller: Pool) -> list[str]:
         """The sizes, questions and arms that `smaller` has fewer of; "pool" where nothing is left."""
         names = [name for name, _ in SIZES if getattr(self, name) > getattr(smaller, name)]
+        if "full" in names and smaller.full:
+            names[names.index("full")] = "seeds"  # fewer are there, and nothing is missing for want of them
         for question in set(self.questions) - set(smaller.questions):
             names += [question, *QUESTIONS[question]]
         return [*names, "pool"] if smaller == Pool() else names
@@ -237,7 +239,8 @@ class PoolData:
         return PassData.of_values(outputs[:, 0], y, clusters=clusters)
 
     def prefix(self, request: Pool) -> PoolData:
-        """What a smaller request would have been answered: the same, whatever else was asked for.
+        """What a smaller request would have been answered: the same, whatever else was asked for; but that members with
+        dropout, where they are trained in a stack, draw other masks in another stack.
 
         Of models that were brought all of the sizes asked for; folds stand in for halves.
         """

@@ -143,11 +143,11 @@ def fit_stacked(
     stack = _Stack(members)
     weights = {name: value.detach() for name, value in stack.parameters.items()}
     load = _loader(train, preprocess, reference(members[0].module))
-    if recipe.loss is None:
-        _check_labels(members, stack.outputs(load(np.stack([member.rows[:1] for member in members]))).detach())
     step = 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(integer_seed(0, "stack", *(job.seed for job in jobs)))
+        if recipe.loss is None:
+            _check_labels(members, stack.outputs(load(np.stack([member.rows[:1] for member in members]))).detach())
         for end in sorted({job.steps for job in jobs}):
             training = [member for member in members if member.job.steps >= end]
             stack.keep(len(training))
