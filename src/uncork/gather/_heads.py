@@ -87,15 +87,17 @@ def fitted(recipe: Recipe, model: TorchModel, train: Split, layer: str) -> str:
     try:
         with torch.random.fork_rng(devices=[]):
             made = recipe.make()
-        # What build makes, the model, and what is trained may be one and the same encoder: kept as it was before.
-        fresh, given = ({n: t.clone() for n, t in encoder(m, layer).items()} for m in (made, model.module))
-        trained = fit(recipe, few, seed=0, preprocess=model.preprocess, steps=TRIED_STEPS).module
+        # What build makes, the model, and what is trained may be one and the same encoder: set back afterwards.
+        fresh, given = (kept(module, layer) for module in (made, model.module))
+        try:
+            trained = fit(recipe, few, seed=0, preprocess=model.preprocess, steps=TRIED_STEPS).module
+            after = kept(trained, layer)
+        finally:
+            with torch.no_grad():
+                for name, tensor in encoder(made, layer).items():
+                    tensor.copy_(fresh[name])
     except Exception as error:  # the user's own code
         return f"the recipe can't be trained here ({type(error).__name__}: {error})"
-    after = {n: t.clone() for n, t in encoder(trained, layer).items()}
-    with torch.no_grad():
-        for name, tensor in encoder(made, layer).items():
-            tensor.copy_(fresh[name])
     for which, tensors in (("after training by the recipe", after), ("in the model", given)):
         if name := _differing(fresh, tensors):
             return (
@@ -111,6 +113,11 @@ def encoder(module: nn.Module, layer: str) -> dict[str, torch.Tensor]:
     own = f"{layer}." if layer else ""
     tensors = chain(module.named_parameters(), module.named_buffers())
     return {name: tensor.detach() for name, tensor in tensors if not name.startswith(own)}
+
+
+def kept(module: nn.Module, layer: str) -> dict[str, torch.Tensor]:
+    """A copy of `encoder`."""
+    return {name: tensor.clone() for name, tensor in encoder(module, layer).items()}
 
 
 def _differing(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> str:

@@ -262,8 +262,8 @@ def _step_stacked(work: Work, arm: str) -> tuple[float, float]:
         started = time.perf_counter()
         _stacked(replace(work, steps=steps), batch)
         spent.append(time.perf_counter() - started)
-    step = max(spent[2] - spent[1], spent[1] / 2) / (2 * _TIMED * STEPS.get(arm, 1))
-    start = max(0.0, spent[1] - _TIMED * STEPS.get(arm, 1) * step)
+    step = max(spent[2] - spent[1], spent[1] / 2) / (2 * _TIMED)
+    start = max(0.0, spent[1] - _TIMED * step)
     return step / STACK, start / STACK
 
 
