@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
-from uncork.models.base import SMALLEST_PROBABILITY, Model, Output
+from uncork.models.base import SMALLEST_PROBABILITY, Model
+from uncork.models.wrapped import Wrapped
 from uncork.schema.errors import Unavailable
 
 
-class Aligned:
+class Aligned(Wrapped):
     """`inner` with one column for each name: output i goes to `columns[i]`, the rest get probability 1e-12."""
 
-    task = "classification"
-
     def __init__(self, inner: Model, columns: np.ndarray, names: Sequence[str]) -> None:
-        self.inner, self.columns = inner, columns
-        self.classes: tuple[str, ...] | None = tuple(names)
-        self.has_inputs, self.accepts_nan, self.n_outputs = inner.has_inputs, inner.accepts_nan, len(names)
+        super().__init__(inner)
+        self.columns, self.classes = columns, tuple(names)
+        self.told = {"columns": columns.tolist(), "of": len(names)}
 
-    def outputs(self, batch: Any, features: bool = False) -> Output:
-        """As `inner`'s in its own columns, (b, K); the features are unchanged."""
-        out = self.inner.outputs(batch, features)
-        absent = logsumexp(out.logits, axis=1, keepdims=True) + np.log(SMALLEST_PROBABILITY)
-        logits = np.repeat(absent.astype(np.float32), self.n_outputs, axis=1)
-        logits[:, self.columns] = out.logits
-        return dataclasses.replace(out, logits=logits)
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes or ())
 
-    def fingerprint(self) -> str:
-        return f"{self.inner.fingerprint()}-columns{self.columns.tolist()}of{self.n_outputs}"
-
-    def describe(self) -> dict[str, Any]:
-        return {**self.inner.describe(), "columns": self.columns.tolist()}
+    def moved(self, logits: np.ndarray) -> np.ndarray:
+        absent = logsumexp(logits, axis=1, keepdims=True) + np.log(SMALLEST_PROBABILITY)
+        moved = np.repeat(absent.astype(np.float32), self.n_outputs, axis=1)
+        moved[:, self.columns] = logits
+        return moved
 
 
 def aligned(model: Model, names: Sequence[str]) -> Model:
