@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from uncork.schema.finding import Estimate
-from uncork.stats.confident import contradicts, flag, flag_rate, thresholds, worth
+from uncork.stats.binomial import share
+from uncork.stats.confident import contradicts, flag, thresholds, worth
 
 
 def noisy_probabilities(seed: int, n: int = 800, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -63,9 +64,9 @@ def test_a_class_without_rows_flags_none() -> None:
     assert flag(p, np.array([0, 0, 1])).tolist() == [False, False, False]
 
 
-def test_flag_rate_is_exact_over_rows_and_wider_over_groups() -> None:
+def test_a_share_is_exact_over_rows_and_wider_over_groups() -> None:
     flagged = np.arange(200) % 10 == 0
-    alone, groups = flag_rate(flagged, np.arange(200)), flag_rate(np.repeat(flagged, 5), np.repeat(np.arange(200), 5))
+    alone, groups = share(flagged, np.arange(200)), share(np.repeat(flagged, 5), np.repeat(np.arange(200), 5))
     exact = stats.binomtest(20, 200).proportion_ci(method="exact")
     assert (alone.low, alone.high) == pytest.approx((exact.low, exact.high))
     assert groups.value == pytest.approx(0.1)

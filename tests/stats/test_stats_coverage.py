@@ -32,7 +32,7 @@ CELLS = [
 ]
 # Makers of intervals that others' cases hold.
 WITHIN = {
-    "flag_rate": "binomial.clopper_pearson",
+    "share": "binomial.clopper_pearson",
     "korn_graubard": "score.score error (Korn–Graubard)",
     "of_two_classes": "score.score auc (DeLong, logit)",
     "t_over": "crossed",

@@ -10,10 +10,10 @@ import numpy as np
 from uncork.schema.finding import Estimate
 from uncork.schema.metric import Metric
 from uncork.schema.pool import PoolData
-from uncork.stats.binomial import clopper_pearson, korn_graubard
+from uncork.stats.binomial import share
 from uncork.stats.crossed import Part, t_over
 from uncork.stats.deviation import magnitude
-from uncork.stats.means import clustered, difference, mean
+from uncork.stats.means import difference, mean
 from uncork.stats.score import influence
 from uncork.stats.stratified import PRIOR, hidden_variance, standardised
 
@@ -110,15 +110,9 @@ def label_shift(pool: PoolData) -> Estimate:
     level = 1 - 0.05 / len(classes)
     each = []
     for c in classes:
-        new = _share(pool.validation_y == c, pool.validation_clusters, level)
-        each.append(magnitude(difference(new, _share(pool.y == c, pool.clusters, level), unit="share of rows")))
+        new = share(pool.validation_y == c, pool.validation_clusters, level=level)
+        each.append(magnitude(difference(new, share(pool.y == c, pool.clusters, level=level), unit="share of rows")))
     known = all(e.determined for e in each)
     value, low, high = (max((getattr(e, end) or 0.0) for e in each) for end in ("value", "low", "high"))
     method = f"largest of {len(classes)} classes, all at once, {each[0].method}"
     return Estimate(value, low if known else None, high if known else None, each[0].unit, each[0].n, method)
-
-
-def _share(hit: np.ndarray, clusters: np.ndarray, level: float) -> Estimate:
-    if clustered(clusters, len(hit)):
-        return korn_graubard(hit, clusters, level=level)
-    return clopper_pearson(int(hit.sum()), len(hit), level=level)

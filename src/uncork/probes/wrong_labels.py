@@ -80,7 +80,7 @@ from uncork.schema.artifacts import Facts, FactsData, Relabelled, RelabelledData
 from uncork.schema.finding import Detail, Estimate, Measurement, NotApplicable
 from uncork.schema.metric import Metric
 from uncork.schema.pool import FOLD, SEEDS, Pool, PoolData
-from uncork.stats.confident import flag_rate
+from uncork.stats.binomial import share as share_of
 
 FEWEST, SHOWN, HALF = 4, 20, 0.5
 POOR = 300  # errors per 1,000 above which flags may be the models' own mistakes
@@ -111,7 +111,7 @@ def measure(
         return NotApplicable(f"{halves} models of half of train, it takes {FEWEST}: {why}")
     flags, models = flagged(pool), noise(pool, rng)
     error = (fold_score if len(folds) else half_score)(pool, Metric("error"))
-    estimates = {"flagged": flag_rate(flags, pool.clusters), "out_of_sample_error": error}
+    estimates = {"flagged": share_of(flags, pool.clusters), "out_of_sample_error": error}
     for model in models:
         for name in ("rate", "recall", "precision"):
             estimates[f"{'noise' if name == 'rate' else name}_if_{model.kind.replace('-', '')}"] = getattr(model, name)

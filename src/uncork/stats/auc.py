@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize, stats
 from scipy.special import expit, logit
-from scipy.stats import rankdata
 
 from uncork.schema.artifacts import PassData
 from uncork.schema.errors import BadInput
 from uncork.schema.finding import Estimate
 from uncork.stats.means import clustered, df_of_sum
+from uncork.stats.stratified import stratified_auc
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -30,15 +30,7 @@ def auc_influence(passed: PassData) -> tuple[float, Float[np.ndarray, " n"]]:
     n1, n0 = int(positive.sum()), int((~positive).sum())
     if n1 == 0 or n0 == 0:
         raise BadInput("metric 'auc' needs rows of both classes")
-    overall = rankdata(score)
-    within = np.empty(len(score))
-    within[positive], within[~positive] = rankdata(score[positive]), rankdata(score[~positive])
-    beaten = np.where(positive, (overall - within) / n0, 1 - (overall - within) / n1)
-    auc = float(beaten[positive].mean())
-    # DeLong divides by n − 1 within each class, the mean over rows by n − 1 over both.
-    n = len(score)
-    of_class = [n / m * np.sqrt(m / max(m - 1, 1) * (n - 1) / n) for m in (n1, n0)]
-    return auc, (beaten - auc) * np.where(positive, *of_class)
+    return stratified_auc(score, positive, np.zeros(len(score), np.int64))
 
 
 def of_two_classes(

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from uncork.schema.finding import Estimate
-from uncork.stats.means import mean, satterthwaite
+from uncork.stats.means import clustered, mean, satterthwaite
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -27,6 +27,13 @@ def clopper_pearson(successes: int, n: int, *, unit: str = "share", level: float
     low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, n - successes + 1))
     high = 1.0 if successes == n else float(stats.beta.ppf(1 - tail, successes + 1, n - successes))
     return Estimate(successes / n, low, high, unit, n, "Clopper–Pearson over rows", level=level)
+
+
+def share(hit: Bool[np.ndarray, " n"], clusters: Int[np.ndarray, " n"] | None, *, level: float = 0.95) -> Estimate:
+    """Share of hits in the population: `clopper_pearson` over rows, `korn_graubard` where `clusters` groups rows."""
+    if clusters is not None and clustered(clusters, len(hit)):
+        return korn_graubard(hit, clusters, level=level)
+    return clopper_pearson(int(hit.sum()), len(hit), level=level)
 
 
 def korn_graubard(

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 from uncork.schema.finding import Estimate
-from uncork.stats.binomial import clopper_pearson, korn_graubard
-from uncork.stats.means import clustered, mean
+from uncork.stats.binomial import clopper_pearson, share
+from uncork.stats.means import mean
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -49,13 +49,6 @@ def contradicts(
     return contradicted
 
 
-def flag_rate(flagged: Bool[np.ndarray, " n"], clusters: Int[np.ndarray, " n"], *, level: float = 0.95) -> Estimate:
-    """Share of rows that are flagged. Unit: one row, or a group where `clusters` groups rows."""
-    if clustered(clusters, len(flagged)):
-        return korn_graubard(flagged, clusters, level=level)
-    return clopper_pearson(int(flagged.sum()), len(flagged), level=level)
-
-
 def worth(
     flagged: Bool[np.ndarray, " n"],
     spikes_flagged: Float[np.ndarray, " n"],
@@ -79,7 +72,7 @@ def worth(
     """
     level = rate.level
     spikes = mean(spikes_flagged, clusters=clusters, unit="share", bounds=(0.0, 1.0), skewed=True, level=level)
-    flags = flag_rate(flagged, clusters, level=level)
+    flags = share(flagged, clusters, level=level)
     known = np.array([(e.value, e.low, e.high) for e in (rate, spikes, flags)], np.float64)
     if np.isnan(known).any():
         return _bounded("recall", np.nan, np.zeros(0), 0, rate), _bounded("precision", np.nan, np.zeros(0), 0, rate)

@@ -15,7 +15,7 @@ from uncork.schema.finding import Estimate
 from uncork.schema.metric import Metric
 from uncork.schema.seeds import generator
 from uncork.stats.auc import auc_influence, of_two_classes
-from uncork.stats.binomial import bonett_price, clopper_pearson, korn_graubard
+from uncork.stats.binomial import bonett_price, share
 from uncork.stats.bootstrap import bootstrap
 from uncork.stats.means import clustered, mean
 
@@ -82,12 +82,8 @@ def score(metric: Metric, passed: PassData) -> Estimate:
     if metric.kind == "callable":
         rng = generator(0, "score", metric.name)
         return bootstrap(_custom(metric, passed), passed.clusters, rng, unit=metric.unit)
-    if metric.kind in _SHARES and not clustered(passed.clusters, len(passed)):
-        hits = int(rows(metric, passed).sum())
-        return clopper_pearson(hits, len(passed)).scaled(metric.scale, metric.unit)
     if metric.kind in _SHARES:
-        hit = rows(metric, passed)
-        return korn_graubard(hit, passed.clusters, unit=metric.unit).scaled(metric.scale, metric.unit)
+        return share(rows(metric, passed), passed.clusters).scaled(metric.scale, metric.unit)
     if metric.kind == "rmse":
         return _root(mean(passed.loss, clusters=passed.clusters, unit=metric.unit, skewed=True))
     value, each = influence(metric, passed)

@@ -33,7 +33,7 @@ def stratified_auc(
         within[positive], within[~positive] = rankdata(score[own][positive]), rankdata(score[own][~positive])
         beaten = np.where(positive, (overall - within) / n, 1 - (overall - within) / m)
         value, weight = float(beaten[positive].mean()), m * n / (m + n)
-        scale = [rows / k * np.sqrt(k / (k - 1) * (rows - 1) / rows) for k in (m, n)]
+        scale = [rows / k * np.sqrt(k / max(k - 1, 1) * (rows - 1) / rows) for k in (m, n)]
         each[own] = weight * (beaten - value) * np.where(positive, *scale)
         auc, total = auc + weight * value, total + weight
     return auc / total, each / total
