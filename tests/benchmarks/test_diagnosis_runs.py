@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_helpers import blobs
 
 from benchmarks.diagnosis import __main__ as runner
 from benchmarks.diagnosis import truth
@@ -18,16 +19,6 @@ from uncork import BadInput, Subject
 from uncork.planted.data import DataSet
 from uncork.planted.faults import FAULTS, Planted
 from uncork.planted.ground import Ground, lay
-
-
-def blobs() -> tuple[np.ndarray, np.ndarray]:
-    """Three classes in the plane, well apart: about 2 % of rows can't be told."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 1400)
-    angle = 2 * np.pi * y / 3
-    x = 2.4 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(size=(1400, 2))
-    return x.astype(np.float32), y
-
 
 BLOBS = DataSet("blobs", "table", blobs, 3, train=200, validation=200, spare=200, epochs=8)
 

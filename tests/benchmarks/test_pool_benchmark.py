@@ -9,21 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmark_helpers import blobs
 
 from benchmarks.pool import __main__ as runner
 from benchmarks.pool import confirmed, cost, curve, labels, membership, page
 from benchmarks.pool.members import Case, context_of, cut, ground_of, pool_of, trained
 from uncork.planted.data import DataSet
-
-
-def blobs() -> tuple[np.ndarray, np.ndarray]:
-    """Three classes in the plane, well apart: about 2 % of rows can't be told."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 1400)
-    angle = 2 * np.pi * y / 3
-    x = 2.4 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(size=(1400, 2))
-    return x.astype(np.float32), y
-
 
 BLOBS = cut(DataSet("blobs", "table", blobs, 3, train=240, validation=600, epochs=6))
 
