@@ -13,6 +13,7 @@ from coverage_cases import Case, Draw, held
 from coverage_cases.shares import grouped_hits
 from uncork.schema.artifacts import PassData
 from uncork.schema.metric import Metric
+from uncork.stats.multiplicity import alpha_of_opening, at_level
 from uncork.stats.score import gain, score
 
 ERROR, LOG_LOSS, AUC, RMSE, MAE = (Metric(name) for name in ("error", "log-loss", "auc", "rmse", "mae"))
@@ -51,6 +52,13 @@ def error_gain(rng: np.random.Generator, n: int) -> Draw:
     """Errors 10 % and 6 %, 4.5 % shared."""
     u = rng.random(n)
     return held(gain(ERROR, decided(u < 0.10), decided((u < 0.045) | (u > 0.985))), 40)
+
+
+def third_opening(rng: np.random.Generator, n: int) -> Draw:
+    """As `error_gain`, at the level that the third opening of test leaves."""
+    u = rng.random(n)
+    found = gain(ERROR, decided(u < 0.10), decided((u < 0.045) | (u > 0.985)))
+    return held(at_level(found, 1 - alpha_of_opening(3)), 40)
 
 
 def grouped_error_gain(rng: np.random.Generator, n: int) -> Draw:
@@ -178,6 +186,13 @@ CASES = (
         for share in (0.02, 0.1)
     ),
     Case("score.gain error (Bonett–Price)", "10 % → 6 %", error_gain, promise="about"),
+    Case(
+        "multiplicity.at_level",
+        "error gain of the third opening, 99.7 %",
+        third_opening,
+        promise="about",
+        level=1 - alpha_of_opening(3),
+    ),
     Case(
         "score.gain error (t over groups, rows added)", "20 % → 15 %, groups of 5", grouped_error_gain, promise="about"
     ),

@@ -9,9 +9,11 @@ import numpy as np
 from scipy import stats
 
 from coverage_cases import Case, Draw, held
-from coverage_cases.scores import AUC, ERROR, decided, two_class
-from uncork.stats.crossed import crossed, gain_over_seeds, moderate, seed_variance
+from coverage_cases.scores import AUC, ERROR, MAE, decided, two_class
+from uncork.schema.artifacts import PassData
+from uncork.stats.crossed import crossed, gain_of_recipes, gain_over_seeds, moderate, seed_variance
 from uncork.stats.halves import complementary
+from uncork.stats.score import mean_gain
 from uncork.stats.tuning import share_beyond_best, tuning_curve
 from uncork.stats.two_level import two_level
 
@@ -19,6 +21,7 @@ SEEDS, HALVES, SEARCH = "Rows, over training seeds", "Permutations of complement
 ARMS = 4  # others, of 3 seeds each, that seed variances are pooled over
 GAIN = 0.02  # share of errors
 SEED_SD = 0.01  # of the gain between trainings
+WORST = ((2, 2, 10), (3, 3, 5), (3, 10, 10))  # seeds of two recipes, and the ratio of s.d. that covers least
 PERMUTATIONS, TRIALS = (1, 2, 4, 8), (8, 16, 48)
 
 
@@ -71,6 +74,47 @@ def auc_gain_over_seeds(seeds: int, rng: np.random.Generator, n: int) -> Draw:
 
     truth = stats.norm.cdf(1.5 / math.sqrt(2.01)) - stats.norm.cdf(1 / math.sqrt(2.01))
     return held(gain_over_seeds(AUC, side(1.0), side(1.5)), truth)
+
+
+def trainings(rng: np.random.Generator, seeds: int, prone: np.ndarray) -> tuple[list, np.ndarray]:
+    """(passes, each seed's luck): rows are wrong in 50 % of trainings where `prone`, else in 3 %, and luck apart."""
+    luck = np.clip(rng.normal(0, SEED_SD, seeds), -0.03, 0.03)
+    wrong = rng.random((seeds, len(prone))) < np.where(prone, 0.5, 0.03) + luck[:, None]
+    return [decided(w) for w in wrong], luck
+
+
+def recipes(seeds: tuple[int, int], very_models: bool, rng: np.random.Generator, n: int) -> Draw:
+    """10 % of rows are prone to errors under one recipe, 6 % under the other, 4 % under both."""
+    u = rng.random(n)
+    (before, luck), (after, other) = (
+        trainings(rng, s, prone) for s, prone in zip(seeds, (u < 0.1, (u > 0.06) & (u < 0.12)), strict=True)
+    )
+    truth = 1000 * 0.04 * (0.5 - 0.03)
+    if very_models:
+        return held(mean_gain(ERROR, before, after), truth + 1000 * (luck.mean() - other.mean()))
+    return held(gain_of_recipes(ERROR, before, after), truth)
+
+
+def unequal_recipes(seeds: tuple[int, int], ratio: float, rng: np.random.Generator, n: int) -> Draw:
+    """Absolute errors that seeds alone vary: s.d. of a training 1 under one recipe, 1 / `ratio` under the other."""
+    before, after = (
+        [PassData.of_values(e * np.ones(n), np.zeros(n)) for e in 10 + rng.normal(0, sd, count)]
+        for count, sd in zip(seeds, (1.0, 1.0 / ratio), strict=True)
+    )
+    return held(gain_of_recipes(MAE, before, after), 0)
+
+
+def auc_of_recipes(rng: np.random.Generator, n: int) -> Draw:
+    """As `auc_gain_over_seeds`, 3 against 4 seeds whose s.d. is .05 and .1."""
+    y = (rng.random(n) < 0.3).astype(int)
+    rows = math.sqrt(0.8) * rng.normal(size=n)
+
+    def side(seeds: int, shift: float, sd: float) -> list:
+        noise = rows + math.sqrt(0.2) * rng.normal(size=(seeds, n))
+        return [two_class((shift + rng.normal(0, sd)) * y + e, y) for e in noise]
+
+    truth = stats.norm.cdf(1.5 / math.sqrt(2.01)) - stats.norm.cdf(1 / math.sqrt(2.0025))
+    return held(gain_of_recipes(AUC, side(3, 1.0, 0.05), side(4, 1.5, 0.1)), truth)
 
 
 def f1_over_seeds(rng: np.random.Generator, n: int) -> Draw:
@@ -143,6 +187,20 @@ CASES = (
         for s in (3, 8)
     ),
     over_seeds("crossed.gain_over_seeds", "AUC .76 → .86, 3 seeds", partial(auc_gain_over_seeds, 3), draws=2_000),
+    *(
+        over_seeds("crossed.gain_of_recipes", f"error, {a} and {b} seeds", partial(recipes, (a, b), False), draws=2_000)
+        for a, b in ((2, 2), (3, 3), (3, 8), (8, 8))
+    ),
+    *(
+        over_seeds(
+            "crossed.gain_of_recipes",
+            f"seeds alone, {a} and {b}, s.d. {ratio} times as large",
+            partial(unequal_recipes, (a, b), ratio),
+        )
+        for a, b, ratio in WORST
+    ),
+    over_seeds("crossed.gain_of_recipes", "AUC .76 → .86, 3 and 4 seeds", auc_of_recipes, draws=2_000),
+    over_seeds("score.mean_gain", "error, 3 and 2 models", partial(recipes, (3, 2), True), draws=2_000),
     over_seeds("two_level", "F1, 8 seeds", f1_over_seeds, draws=1_000),
     *(
         over_seeds("halves.complementary", f"{r} permutations × rows", partial(halves_and_rows, r), draws=2_000)

@@ -53,7 +53,7 @@ MENU = tuple(sorted({fault.finding for fault in FAULTS.values() if fault.column 
 
 def uncork(subject: Subject, seed: int) -> list[Answer]:
     """An audit at the default settings but for its budget, one torch thread, with a folder and a ledger of its own."""
-    with tempfile.TemporaryDirectory() as scratch, _alone(scratch):
+    with tempfile.TemporaryDirectory() as scratch, alone(scratch):
         return answers(audit(subject, out=Path(scratch) / "run", budget=BUDGET, seed=seed))
 
 
@@ -248,7 +248,7 @@ def _in_metric(finding: Finding) -> bool:
 
 
 @contextmanager
-def _alone(scratch: str) -> Iterator[None]:
+def alone(scratch: str) -> Iterator[None]:
     """One torch thread, and uncork's state in `scratch`; both are set back."""
     threads, state = torch.get_num_threads(), os.environ.get("UNCORK_STATE")
     torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from uncork.schema.finding import Estimate
 from uncork.stats.binomial import clopper_pearson, korn_graubard
 from uncork.stats.means import clustered, mean
 from uncork.stats.quantiles import median
-from uncork.stats.slope import slope
+from uncork.stats.slope import slope as slope_of
 
 #: Share of the oracle's gain from which on a remedy is a right answer.
 RIGHT = 0.8
@@ -261,8 +261,8 @@ def score(auditor: str, records: Iterable[Record], half: Half) -> Score:
         ),
         coverage=_share([p.kept for p in made], [p.group for p in made]),
         width=median(np.array([p.high - p.low for p in made]), unit="δ"),
-        slope=_slope(made),
-        strata={name: _slope([p for p in made if low <= p.best < high]) for name, (low, high) in STRATA.items()},
+        slope=slope(made),
+        strata={name: slope([p for p in made if low <= p.best < high]) for name, (low, high) in STRATA.items()},
         seconds=median(np.array([r.seconds for r in chosen]), unit="s"),
     )
 
@@ -318,10 +318,10 @@ def _groups(groups: Iterable[str]) -> np.ndarray:
     return np.unique(named, return_inverse=True)[1] if named else np.zeros(0, np.int64)
 
 
-def _slope(made: Sequence[Promise]) -> Estimate | None:
+def slope(made: Sequence[Promise]) -> Estimate | None:
     """Of the realised gain on the predicted one, whose error its interval tells; None where there are too few."""
     if len(made) < FEWEST:
         return None
     x, y = np.array([p.predicted for p in made]), np.array([p.realised for p in made])
     error = np.array([(p.high - p.low) / (2 * Z) for p in made])
-    return slope(x, y, error, clusters=_groups(p.group for p in made), unit="δ per δ")
+    return slope_of(x, y, error, clusters=_groups(p.group for p in made), unit="δ per δ")

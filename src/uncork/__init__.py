@@ -19,7 +19,10 @@ _HOME = {
     "Predictions": "uncork.models.predictions",
     "audit": "uncork.run.audit",
     "treat": "uncork.run.treat",
+    "diff": "uncork.run.diff",
+    "acquire": "uncork.run.acquire",
     "load_weights": "uncork.models.weights",
+    "load_treated": "uncork.run.load",
     "Report": "uncork.schema.report",
     "BadInput": "uncork.schema.errors",
     "UncorkError": "uncork.schema.errors",
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
     from uncork.data.split import Split as Split
     from uncork.models.predictions import Predictions as Predictions
     from uncork.models.weights import load_weights as load_weights
+    from uncork.run.acquire import acquire as acquire
     from uncork.run.audit import audit as audit
+    from uncork.run.diff import diff as diff
+    from uncork.run.load import load_treated as load_treated
     from uncork.run.treat import treat as treat
     from uncork.schema.errors import BadInput as BadInput
     from uncork.schema.errors import UncorkError as UncorkError

@@ -15,7 +15,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from uncork.cli.app import app
+from uncork.cli.probes import reflowed
 from uncork.probes._contract import registered
+from uncork.remedies._contract import remedies
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 
@@ -49,6 +51,28 @@ def test_each_probe_is_explained(id: str, cli: Cli) -> None:
     assert (said.code, said.err) == (0, "")
     assert "When it misleads" in said.out
     assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_remedies_are_listed(cli: Cli) -> None:
+    said = cli("remedies")
+    assert said.code == 0
+    assert all(id in said.out for id in remedies())
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("id", remedies())
+def test_each_remedy_is_explained(id: str, cli: Cli) -> None:
+    said = cli("remedies", id)
+    assert (said.code, said.err) == (0, "")
+    assert "When it fails" in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert "there is no remedy 'prayer'" in cli("remedies", "prayer").err
+
+
+def test_pages_are_reflowed_but_not_their_examples() -> None:
+    page = "A page.\n\nHead\n----\nOne line\nand its end.\n* a point\ngoes on\n\nExample\n-------\n>>> 1 + 1\n2\n"
+    shown = "A page.\n\nHead\n----\nOne line and its end.\n* a point goes on\n\nExample\n-------\n>>> 1 + 1\n2"
+    assert reflowed(page) == shown
 
 
 def test_init_writes_a_subject_that_runs(cli: Cli, tmp_path: Path) -> None:

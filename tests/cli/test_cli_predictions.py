@@ -52,8 +52,9 @@ def test_audit_and_treat(splits: tuple[str, ...], cli: Cli, tmp_path: Path) -> N
     assert (temperature["verdict"], temperature["stage"], temperature["kept"]) == ("helps", "test", True)
     assert report["verification"]["proven"]
     treated = json.loads((run / "treated" / "treated.json").read_text())
-    assert 2.4 < treated["temperature"] < 3.7  # 3 was planted
-    assert treated["weights"] is None
+    assert treated["model"]["kind"] == "temperature"
+    assert 2.4 < treated["model"]["temperature"] < 3.7  # 3 was planted
+    assert treated["model"]["inner"]["kind"] == "predictions"
     assert sorted(p.name for p in (run / "treated").iterdir()) == ["treated.json"]
 
 

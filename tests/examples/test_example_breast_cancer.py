@@ -45,8 +45,9 @@ def test_net_audited_and_treated(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     uncork("treat", str(out))
     treatments = json.loads((out / "report.json").read_text())["treatments"]
-    assert {t["remedy"] for t in treatments} >= {"temperature", "drop-examples"}
-    assert all(t["verdict"] != "not-applicable" for t in treatments)
+    assert "temperature" in {t["remedy"] for t in treatments}
+    told = [t["reason"] for t in treatments if t["verdict"] == "not-applicable"]
+    assert all("give" in reason or "lowers the loss" in reason or "nothing to" in reason for reason in told), told
     assert "mlp" in capsys.readouterr().out
 
 

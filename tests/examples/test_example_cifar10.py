@@ -200,7 +200,7 @@ def test_temperature_equals_scikit_learn(treated: Report, subject: Subject, logi
     if len(logits) == 500:
         return
 
-    saved = json.loads((folder / "treated" / "treated" / "treated.json").read_text())
+    saved = json.loads((folder / "treated" / "treated" / "treated.json").read_text())["model"]
     assert saved["temperature"] == pytest.approx(expected, rel=0.01)
     at = np.arange(len(logits))
     before, after = (-log_softmax(logits / t, axis=1)[at, y] for t in (1.0, saved["temperature"]))

@@ -118,3 +118,13 @@ def test_all_that_a_class_does_counts():
 
     assert of() == of()
     assert len({of(), *(of(**{name: 9}) for name in ("inherited", "factor", "fixed", "half"))}) == 5
+
+
+def test_a_long_chain_of_calls_is_read_in_no_time() -> None:
+    """Quoting text inside text would double its backslashes at each of 40 levels; the innermost still counts."""
+    space: dict[str, Any] = {}
+    for number in range(40):
+        exec(f"def f{number}(x): return {f'f{number - 1}(x)' if number else 'x + 1'}", space)
+    before = code_fingerprint(space["f39"])
+    exec("def f0(x): return x + 2", space)
+    assert code_fingerprint(space["f39"]) != before

@@ -67,7 +67,7 @@ def test_the_control_drops_as_many_and_leaves_the_gate_open(leaky: Subject, case
 
 def test_it_trains_for_as_many_steps_as_on_all_of_train(leaky: Subject, case_of: Callable[..., Any]) -> None:
     treated = apply.apply(case_of(leaky.without_test(), fingerprints=prints_of(leaky)))
-    assert treated.compute == leaky.recipe.steps(500)
+    assert treated.train.settings["steps"] == leaky.recipe.steps(500)
 
 
 def test_keeps_the_contract(leaky: Subject, case_of: Callable[..., Any]) -> None:

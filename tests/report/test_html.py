@@ -98,7 +98,7 @@ def test_figures_are_the_reports() -> None:
     for t in report.treatments:
         for gain in (t.predicted, t.realised, t.against_control):
             assert gain is None or interval(gain) in text
-    assert "beside it: log-loss 0.310 (0.280 to 0.340) → 0.290 (0.260 to 0.320) nats" in text
+    assert "beside it, on validation: log-loss 0.310 (0.280 to 0.340) → 0.290 (0.260 to 0.320) nats" in text
     assert "uncork treat runs/digits-mlp --remedies relabel,drop-examples" in text
 
 

@@ -67,6 +67,6 @@ def test_treatments_show_predicted_realised_and_control() -> None:
         "15 (4 to 26)",
         "helps, kept",
     ]
-    assert "beside it: log-loss 0.310" in text
+    assert "beside it, on validation: log-loss 0.310" in text
     assert "RuntimeError: no memory" in text
     assert "runs/digits-mlp/report.html" in text

@@ -95,12 +95,15 @@ def test_what_would_settle_one_model_is_not_seeds() -> None:
 def test_treated_says_what_was_kept_and_proven() -> None:
     report = treated_report()
     last = (
-        "Tried 3 remedies; kept relabel. Proven on test: error is better by 18 (6 to 30) errors per 1,000 "
+        "Tried 2 remedies; kept relabel. Proven on test: error is better by 18 (6 to 30) errors per 1,000 "
         "(opening 1 of these test rows, tested at 3.04 %)."
     )
     assert words.opening(report)[-1] == last
     unopened = dataclasses.replace(report, verification=None, treatments=report.treatments[1:2])
-    assert words.opening(unopened)[-1] == "Tried 1 remedy; kept none. Test was not opened, so nothing is proven."
+    assert words.opening(unopened)[-1] == (
+        "No remedy helped: of 1 tried, none is surely better than both the model and its control on validation. "
+        "The model stays; test was not opened."
+    )
 
 
 def test_describe_only_and_predictions_only_are_said() -> None:

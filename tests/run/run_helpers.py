@@ -59,4 +59,5 @@ def timeless(report: Report) -> dict[str, Any]:
                 detail["data"]["rows"] = [row[:at] + row[at + 1 :] for row in detail["data"]["rows"]]
     for treatment in content["treatments"]:
         del treatment["seconds"]
+        treatment["side_effects"] = [e for e in treatment["side_effects"] if not e["name"].startswith("latency")]
     return content

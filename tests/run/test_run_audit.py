@@ -68,7 +68,7 @@ def reads_the_pool(id: str) -> bool:
 def test_with_the_same_engine_retraining_gives_the_same_report_whichever_probes_ran(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("uncork.run.audit.time_members", lambda *_: {"": Training(0.1)})
+    monkeypatch.setattr("uncork.run.examine.time_members", lambda *_: {"": Training(0.1)})
     first, second = (audit(small(), out=f"run-{i}", preview=True) for i in (1, 2))
     assert timeless(first) == timeless(second)
     # By design the arms of a plan inform each other of how trainings vary: without that, nothing else may differ.
@@ -193,7 +193,7 @@ def test_a_gatherer_that_fails_sinks_only_its_own_findings(monkeypatch: pytest.M
 
     found = gatherers()[Trial]
     monkeypatch.setattr(
-        "uncork.run.audit.gatherers", lambda: {**gatherers(), Trial: dataclasses.replace(found, gather=burst)}
+        "uncork.run.examine.gatherers", lambda: {**gatherers(), Trial: dataclasses.replace(found, gather=burst)}
     )
     report = audit(small(), pool="off", out="run")
     assert {f.id for f in report.findings if f.verdict == "error"} == {"wrong-family"}

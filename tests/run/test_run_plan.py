@@ -100,7 +100,7 @@ def test_a_run_that_goes_on_takes_over_the_prices(tmp_path: Path, monkeypatch: p
     def never(*_: object) -> None:
         raise AssertionError("timed again")
 
-    monkeypatch.setattr("uncork.run.audit.time_members", never)
+    monkeypatch.setattr("uncork.run.examine.time_members", never)
     audit(small(), out=tmp_path / "run", probes=probes, seed=1)
     assert json.loads((tmp_path / "run" / "plan.json").read_text()) == before
 

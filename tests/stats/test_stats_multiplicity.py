@@ -11,7 +11,7 @@ from stats_helpers import accept
 
 from uncork.schema.finding import Estimate
 from uncork.stats.means import mean
-from uncork.stats.multiplicity import alpha_of_opening, holm, lower_bound, p_value, t_quantile
+from uncork.stats.multiplicity import alpha_of_opening, at_level, holm, lower_bound, p_value, t_quantile
 
 
 def estimate(value: float | None = 3.0, se: float | None = 1.0, df: float | None = 10) -> Estimate:
@@ -84,3 +84,13 @@ def test_openings_spend_alpha_in_all() -> None:
 def test_quantiles_are_of_t_or_normal() -> None:
     assert t_quantile(0.975, None) == pytest.approx(1.959964, abs=1e-6)
     assert t_quantile(0.975, 5) == pytest.approx(2.570582, abs=1e-6)
+
+
+def test_nothing_is_proven_that_the_interval_does_not_show() -> None:
+    """A skewed interval, its lower arm three times t's: p is that of its own end, wherever the level is put."""
+    skewed = Estimate(3.0, -0.2, 5.0, "x", 50, "t", se=1.0, df=49)
+    assert p_value(skewed) > 0.025
+    shown = at_level(skewed, 1 - 2 * p_value(skewed))
+    assert shown.low == pytest.approx(0.0, abs=1e-9)
+    assert lower_bound(skewed, 1) == pytest.approx(at_level(skewed, 0.9).low)
+    assert lower_bound(skewed, 7) < 0

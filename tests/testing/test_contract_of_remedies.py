@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from uncork import Split, Subject
+from uncork import Recipe, Split, Subject
 from uncork.models.adapt import adapt
 from uncork.models.temperature import Tempered
 from uncork.remedies._contract import Case, Treated
@@ -35,13 +35,13 @@ def make_case() -> Case:
 
 def tempered(case: Case, temperature: float = 2.0, **changes: Any) -> Treated:
     model = Tempered(adapt(case.subject.replace(test=None), case.task), temperature)
-    return Treated(case.subject.replace(model=model, **changes), 0, "cooled")
+    return Treated(case.subject.replace(model=model, **changes), "cooled")
 
 
 def other_net(case: Case, seed: int) -> Treated:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Treated(case.subject.replace(model=nn.Linear(6, 3)), 0, "another net")
+        return Treated(case.subject.replace(model=nn.Linear(6, 3)), "another net")
 
 
 def edits_weights(case: Case) -> Treated:
@@ -100,8 +100,7 @@ def remedy(apply: Callable[[Case], Any], **changes: Any) -> Remedy:
         (draws_globally, "global random"),
         (forgets_the_seed, "two runs under the same seed"),
         (lambda case: other_net(case, 1), "declared safe, but changes"),
-        (lambda case: Treated(case.subject, 0, "nothing done"), "answer alike"),
-        (lambda case: dataclasses.replace(tempered(case), compute=7), "took 0 steps, the remedy 7"),
+        (lambda case: Treated(case.subject, "nothing done"), "answer alike"),
         (lambda case: dataclasses.replace(tempered(case), changes=""), "does not say"),
         (lambda case: case.subject, "not Treated"),
     ],
@@ -111,12 +110,30 @@ def test_each_rule_is_kept_watch_over(apply: Callable[[Case], Any], sentence: st
         check_remedy(remedy(apply), make_case)
 
 
+def by_recipe() -> Case:
+    case = make_case()
+    return dataclasses.replace(case, subject=case.subject.replace(recipe=Recipe(lambda: nn.Linear(6, 3), epochs=1)))
+
+
+def test_the_control_takes_as_much_compute_unless_it_is_as_is_on_purpose() -> None:
+    def dear(case: Case) -> Treated:
+        return dataclasses.replace(tempered(case), compute=7.0)
+
+    priced = remedy(dear, price=lambda subject, seeds: 7.0)
+    with pytest.raises(AssertionError, match="takes 0 trainings, the remedy 7"):
+        check_remedy(priced, by_recipe)
+    check_remedy(dataclasses.replace(priced, as_is=True), by_recipe)
+    check_remedy(priced, make_case)  # no recipe whose steps could be set
+    with pytest.raises(AssertionError, match="its price is no training"):
+        check_remedy(remedy(dear), make_case)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"doc": sound.doc.replace("Control\n---", "Rival\n---")}, "Control"),
-        ({"price": lambda subject, training: float("nan")}, "price"),
-        ({"price": lambda subject, training: -1.0}, "price"),
+        ({"price": lambda subject, seeds: float("nan")}, "price"),
+        ({"price": lambda subject, seeds: -1.0}, "price"),
         (
             {"control": lambda case, treated: other_net(case, int(np.random.default_rng().integers(10**6)))},
             "the control",

@@ -169,6 +169,81 @@ def test_early_stopping_restores_the_best_weights():
         fit(recipe, noise, seed=0, patience=3)
 
 
+def test_the_loss_on_validation_is_told_after_each_epoch():
+    held = Split(X[80:], Y[80:])
+    constant = RECIPE.replace(schedule="constant")
+    trained = fit(constant, TRAIN.subset(np.arange(80)), seed=0, validation=held)
+    assert len(trained.validation_loss) == len(trained.loss) == 3
+    last = fit(constant, TRAIN.subset(np.arange(80)), seed=0).module(torch.from_numpy(X[80:]))
+    loss = nn.functional.cross_entropy(last, torch.from_numpy(Y[80:])).item()
+    assert trained.validation_loss[-1] == pytest.approx(loss)
+    assert fit(constant, TRAIN, seed=0).validation_loss == []
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_average_on_a_quadratic_is_the_mean_of_the_iterates(share):
+    """Least squares by full batches: with a constant rate, runs that are cut give the iterates one by one."""
+    y = (X @ np.arange(5) + 1).astype(np.float32)
+    recipe = Recipe(
+        lambda: nn.Linear(5, 1), epochs=40, batch_size=97, lr=0.05, optimizer="sgd", weight_decay=0, schedule="constant"
+    )
+    first = 40 - round(share * 40) + 1
+    iterates = [weights(fit(recipe, Split(X, y), seed=0, steps=k).module) for k in range(first, 41)]
+    averaged = weights(fit(recipe, Split(X, y), seed=0, average=share).module)
+    for got, of_each in zip(averaged, zip(*iterates, strict=True), strict=True):
+        np.testing.assert_allclose(got, np.mean(of_each, axis=0), rtol=1e-5, atol=1e-6)
+    assert np.abs(averaged[0] - iterates[-1][0]).max() > 1e-3
+
+
+def test_the_rate_stays_while_weights_are_averaged(monkeypatch):
+    rates = []
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: rates.append(self.param_groups[0]["lr"]))
+    fit(RECIPE, TRAIN, seed=0, steps=8, average=0.25)
+    cosine = [1e-2 * 0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
+    np.testing.assert_allclose(rates, [*cosine[:6], cosine[5], cosine[5]])
+
+
+@pytest.mark.parametrize("average", [None, 0.5])
+def test_batchnorm_gets_the_averaged_nets_statistics(average):
+    """One batch holds all of train: its mean and variance are what the running ones must be, and without are not."""
+    whole = RECIPE.replace(batch_size=97, epochs=20)
+    module = fit(whole, TRAIN, seed=0, average=average).module
+    hidden = module[0](torch.from_numpy(X)).detach()
+    same_mean = torch.allclose(module[1].running_mean, hidden.mean(0), atol=1e-5)
+    same_variance = torch.allclose(module[1].running_var, hidden.var(0), rtol=1e-4)
+    assert same_mean == same_variance == (average is not None)
+    assert module[1].momentum == 0.1
+    assert not any(part.training for part in module.modules())
+
+
+def test_averaging_goes_through_fit_any_and_refuses_what_it_can_not_do():
+    averaged = fit(RECIPE, TRAIN, seed=3, average=0.25).module
+    assert same(fit_any(RECIPE, TRAIN, 3, average=0.25), averaged)
+    assert not same(fit_any(RECIPE, TRAIN, 3), averaged)
+    with pytest.raises(BadInput, match="average is 0: give a share"):
+        fit(RECIPE, TRAIN, seed=0, average=0)
+    with pytest.raises(BadInput, match="no validation split"):
+        fit(RECIPE, TRAIN, seed=0, average=0.5, validation=TRAIN)
+    with pytest.raises(BadInput, match="for which average can't be set"):
+        fit_any(lambda train, seed: 1, TRAIN, 0, average=0.25)
+
+
+def test_rows_are_changed_before_they_are_preprocessed():
+    class Doubled:
+        def rows(self, batch, generator):
+            return 2 * batch
+
+        def __call__(self, batch, generator):
+            return batch
+
+    def preprocess(batch):
+        return batch + 1
+
+    doubled = Split(2 * X, Y)
+    got = fit(RECIPE.replace(augment=Doubled()), TRAIN, seed=0, preprocess=preprocess).module
+    assert same(got, fit(RECIPE, doubled, seed=0, preprocess=preprocess).module)
+
+
 def test_augment_and_preprocess_are_seeded_and_in_order():
     seen = []
 

@@ -54,6 +54,17 @@ def test_width_and_depth_go_to_builds_that_take_them():
         Recipe(lambda: 3, epochs=1).make()
 
 
+def test_scaled_and_decayed():
+    recipe = Recipe(build, epochs=1)
+    assert recipe.scaled(4).make().out_features == 12
+    assert recipe.scaled(4).scaled(0.5).default("width") == 2.0
+    assert Recipe(lambda width=6: nn.Linear(4, width), epochs=1).scaled(0.25).make().out_features == 2
+    assert Recipe(lambda: nn.Linear(4, 3), epochs=1).scaled(4) is None
+    assert recipe.decayed(30).weight_decay == pytest.approx(0.3)
+    assert recipe.replace(weight_decay=0).decayed(10).weight_decay == pytest.approx(0.1)
+    assert recipe.replace(weight_decay=0, optimizer="sgd").decayed(10).weight_decay == pytest.approx(5e-3)
+
+
 def test_replace_and_describe():
     recipe = Recipe(build, epochs=3, loss=nn.MSELoss(reduction="none"))
     other = recipe.replace(lr=0.5)

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from uncork.cli import audit, demo, init, probes
+from uncork.cli import acquire, audit, demo, diff, init, probes
 from uncork.schema.errors import UncorkError
 
 app = typer.Typer(
@@ -23,7 +23,10 @@ app.command()(demo.demo)
 app.command()(audit.audit)
 app.command()(audit.treat)
 app.command()(audit.report)
+app.command()(diff.diff)
+app.command()(acquire.acquire)
 app.command()(probes.probes)
+app.command()(probes.remedies)
 app.command()(init.init)
 
 BAD_INPUT, INTERRUPTED = 2, 130

@@ -121,9 +121,19 @@ def treat(
     drop: Annotated[
         str | None, typer.Option(help="For drop-examples: a CSV or Parquet table whose first column has ids of train.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="For relabel: a table with columns id and label, such as the run's relabel.csv, corrected."),
+    ] = None,
     out_of_fold: Annotated[
         str | None,
         typer.Option(help="For drop-examples: a table of out-of-fold probabilities, a row per row of train."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Try nothing: show what would be tried, and its price.")
+    ] = False,
+    price: Annotated[
+        str | None, typer.Option(help="label=0.3,gpu-hour=2: rank investments by what they gain per money.")
     ] = None,
     budget: Budget = "10m",
     backend: Backend = "loky",
@@ -132,11 +142,17 @@ def treat(
 ) -> None:
     """Apply the remedies worth trying, keep what helps, and prove it once on test."""
     from uncork import treat as apply
-    from uncork.data.tables import read_table
+    from uncork.data.tables import missing_column, read_table
 
     evidence: dict[str, object] = {}
     if drop is not None:
         evidence["drop"] = read_table(drop).column(0).to_pylist()
+    if labels is not None:
+        table = read_table(labels, texts=("id", "label"))
+        for name in ("id", "label"):
+            if name not in table.column_names:
+                raise missing_column(labels, name, table.column_names)
+        evidence["labels"] = dict(zip(*(table.column(name).to_pylist() for name in ("id", "label")), strict=True))
     if out_of_fold is not None:
         table = read_table(out_of_fold)
         evidence["out_of_fold"] = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
@@ -144,6 +160,8 @@ def treat(
         run,
         budget=budget,
         remedies=listed(remedies),
+        dry_run=dry_run,
+        price=price,
         evidence=evidence,
         backend=backend,
         address=address,

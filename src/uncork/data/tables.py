@@ -20,8 +20,11 @@ PREFIXES = ("p_", "prob_", "proba_")
 SINGLE_NAMES = ("p", "prob", "proba", "probability")
 
 
-def read_table(path: str | Path) -> pyarrow.Table:
-    """All of a .csv or .parquet file. Raises BadInput where it can't be read."""
+def read_table(path: str | Path, *, texts: Sequence[str] = ()) -> pyarrow.Table:
+    """All of a .csv or .parquet file. `texts`: columns of a .csv that are no numbers, whatever they look like ("007").
+
+    Raises BadInput where it can't be read.
+    """
     import pyarrow
     from pyarrow import csv
 
@@ -32,7 +35,8 @@ def read_table(path: str | Path) -> pyarrow.Table:
         with open_parquet(path) as file:
             return file.read()
     try:
-        return csv.read_csv(path)
+        as_texts = csv.ConvertOptions(column_types=dict.fromkeys(texts, pyarrow.string()))
+        return csv.read_csv(path, convert_options=as_texts)
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no such file") from None
     except (pyarrow.ArrowInvalid, OSError) as error:

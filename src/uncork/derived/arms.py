@@ -10,26 +10,21 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
-from uncork.derived.confidence import probabilities
+from uncork.derived.confidence import outputs
+from uncork.derived.gains import gain_of
 from uncork.derived.words import interval
 from uncork.schema.artifacts import PassData
 from uncork.schema.finding import Detail, Estimate
 from uncork.schema.metric import Metric
 from uncork.schema.pool import FURTHER, QUESTIONS, PoolData
-from uncork.schema.seeds import generator
-from uncork.stats.crossed import SeedVariance, crossed, gain_over_seeds, gains, moderate, seed_variance
+from uncork.stats.crossed import SeedVariance, crossed, gains, moderate, seed_variance
 from uncork.stats.halves import complementary
 from uncork.stats.means import mean
 from uncork.stats.score import influence
-from uncork.stats.two_level import two_level
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 #: Arms in words.
 WORDS = {
@@ -203,7 +198,8 @@ def confirmed(pool: PoolData, metric: Metric, question: str) -> Answer:
     if _diverged(pool, arm) or len(changed) < max(2, len(pool.members(1))):
         return Answer(question, why=_missing(pool, question, arm, "full"))
     before, after = ([pool.validation_pass(int(i)) for i in side] for side in (paired, changed))
-    return Answer(question, arm, _gain(pool, metric, arm, before, after))
+    prior = None if metric.kind == "callable" else _prior(pool, metric, arm, before, after)
+    return Answer(question, arm, gain_of(metric, before, after, prior=prior))
 
 
 def plain(pool: PoolData, metric: Metric) -> dict[str, Estimate]:
@@ -253,28 +249,8 @@ def _note(pool: PoolData, arm: str, half: Estimate | None, answer: Answer) -> st
 def _value(metric: Metric, passed: PassData) -> float:
     """The metric on these rows, raw."""
     if metric.kind == "callable":
-        return float(metric.spec(_outputs(passed), passed.y))
+        return float(metric.spec(outputs(passed), passed.y))
     return influence(metric, passed)[0]
-
-
-def _outputs(passed: PassData) -> Float[np.ndarray, "n ..."]:
-    """What a callable metric takes."""
-    return probabilities(passed) if passed.task == "classification" else passed.predicted
-
-
-def _gain(pool: PoolData, metric: Metric, arm: str, before: Sequence[PassData], after: Sequence[PassData]) -> Estimate:
-    if metric.kind != "callable":
-        return gain_over_seeds(metric, before, after, prior=_prior(pool, metric, arm, before, after))
-    outputs = [(_outputs(b), _outputs(a)) for b, a in zip(before, after, strict=True)]
-    y = before[0].y
-
-    def difference(weights: Float[np.ndarray, " n"], seed: int) -> float:
-        rows = np.repeat(np.arange(len(y)), weights.astype(np.int64))
-        old, new = (float(metric.spec(side[rows], y[rows])) for side in outputs[seed])
-        return metric.sign * (old - new)
-
-    rng = generator(0, "arm", arm, metric.name)
-    return two_level(difference, before[0].clusters, len(before), rng, unit=metric.unit)
 
 
 def seed_variances(pool: PoolData, metric: Metric) -> dict[str, tuple[float, float]]:

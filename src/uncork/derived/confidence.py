@@ -22,6 +22,11 @@ def probabilities(passed: PassData) -> Float[np.ndarray, "n k"]:
     return result
 
 
+def outputs(passed: PassData) -> Float[np.ndarray, "n ..."]:
+    """What a callable metric takes: probabilities (n, K), or predicted values (n,)."""
+    return probabilities(passed) if passed.task == "classification" else passed.predicted
+
+
 @per_artifact
 def confidence(passed: PassData) -> Float[np.ndarray, " n"]:
     """The largest probability of each row. Logits are stored with the row's largest at 0, so it is 1 / Σ exp."""

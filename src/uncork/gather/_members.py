@@ -19,6 +19,7 @@ from uncork.models.adapt import as_model
 from uncork.models.aligned import aligned
 from uncork.schema.artifacts import Request
 from uncork.schema.errors import BadInput, UncorkError
+from uncork.schema.pool import RATES
 from uncork.schema.seeds import integer_seed
 from uncork.train.loop import fit, fit_any
 from uncork.train.recipe import Recipe
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     Rows = Int[np.ndarray, "k"]
 
-RATE = {"lr-over-8": 1 / 8, "lr-x8": 8.0, "lr-over-64": 1 / 64, "lr-x64": 64.0}
 WIDTH = {"width-x4": 4.0, "width-over-4": 0.25}
 STEPS = {"steps-x4": 4}
 _DECAY = {"adamw": 0.01}  # of a recipe without any, what its arm multiplies; 5e-4 where it is a penalty in the loss
@@ -83,8 +83,8 @@ def changed(recipe: Any, arm: str, steps: int) -> tuple[Any, dict[str, Any]]:
     if not isinstance(recipe, Recipe):
         return recipe, {}
     settings: dict[str, Any] = {"steps": steps * STEPS.get(arm, 1)}
-    if arm in RATE:
-        recipe = recipe.replace(lr=recipe.lr * RATE[arm])
+    if arm in RATES:
+        recipe = recipe.replace(lr=recipe.lr * RATES[arm])
     elif arm == "decay-x30":
         recipe = recipe.replace(weight_decay=30 * (recipe.weight_decay or _DECAY.get(recipe.optimizer, 5e-4)))
     elif arm in WIDTH:

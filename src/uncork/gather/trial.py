@@ -18,9 +18,6 @@ slows it down.
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import numpy as np
 
 from uncork.data.carve import folds
@@ -32,10 +29,9 @@ from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.metric import Metric
 from uncork.schema.seeds import integer_seed
 from uncork.stats.score import score
+from uncork.train.rivals import COMPONENTS, MOST_ROWS, WIDE, fit_rival
 
-MOST_ROWS = 20_000
 WHO = "rival families"
-WIDE, COMPONENTS = 256, 64
 
 
 def price(request: Trial, context: Context) -> float:
@@ -107,44 +103,3 @@ def _value(metric: Metric, outputs: np.ndarray, y: np.ndarray, task: str) -> flo
     make = PassData.of_logits if task == "classification" else PassData.of_values
     value = score(metric, make(outputs, y)).value
     return metric.sign * float("inf") if value is None else value  # unknown is the worst there is
-
-
-def fit_rival(
-    family: str, x: np.ndarray, y: np.ndarray, fresh: np.ndarray, task: str, classes: int, seed: int
-) -> tuple[np.ndarray, float]:
-    """(outputs on `fresh`: (n, K) log probabilities or (n,) values; seconds to fit). Runs in a process of its own."""
-    from sklearn.decomposition import PCA
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    steps: list[Any] = []
-    if family != "gbdt" or x.shape[1] > WIDE:
-        steps = [SimpleImputer(keep_empty_features=True), StandardScaler()]
-    if x.shape[1] > WIDE:
-        steps.append(PCA(min(COMPONENTS, len(x) - 1), svd_solver="randomized", random_state=seed))
-    rival = make_pipeline(*steps, _estimator(family, task, seed, len(x)))
-    start = time.perf_counter()
-    rival.fit(x, y)
-    spent = time.perf_counter() - start
-    if task != "classification":
-        return np.asarray(rival.predict(fresh), np.float64), spent
-    probability = np.full((len(fresh), classes), 1e-12)
-    probability[:, rival.classes_] = np.maximum(rival.predict_proba(fresh), 1e-12)
-    return np.log(probability).astype(np.float32), spent
-
-
-def _estimator(family: str, task: str, seed: int, rows: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-
-    known = {
-        ("linear", "classification"): lambda: LogisticRegression(max_iter=200),
-        ("linear", "regression"): lambda: Ridge(),
-        ("knn", "classification"): lambda: KNeighborsClassifier(min(10, rows), weights="distance"),
-        ("knn", "regression"): lambda: KNeighborsRegressor(min(10, rows), weights="distance"),
-        ("gbdt", "classification"): lambda: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
-        ("gbdt", "regression"): lambda: HistGradientBoostingRegressor(early_stopping=False, random_state=seed),
-    }
-    return known[family, task]()

@@ -11,6 +11,7 @@ from uncork.schema.errors import BadInput
 
 SMALLEST_PROBABILITY = 1e-12
 TASKS = ("classification", "regression")
+BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +77,8 @@ def frame_matrix(frame: Any, dtype: Any = np.float32) -> np.ndarray:
 def is_frame(batch: Any) -> bool:
     """Whether a batch is a DataFrame."""
     return hasattr(batch, "columns") and hasattr(batch, "to_numpy")
+
+
+def logits_of(model: Model, split: Any) -> np.ndarray:
+    """(n, K) logits of every row of a Split, batch by batch; in regression the predicted values (n, 1)."""
+    return np.concatenate([model.outputs(batch).logits for _, batch in split.batches(BATCH)])

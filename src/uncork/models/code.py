@@ -15,6 +15,8 @@ import numpy as np
 #: Code of installed packages counts by name: it follows their version, not the user's editing.
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
+SHORT = 64  # characters
+
 
 def code_fingerprint(fn: Any) -> str:
     """Hex hash of a callable's code, constants, defaults, closure, and of the user's globals that it names.
@@ -25,6 +27,12 @@ def code_fingerprint(fn: Any) -> str:
 
 
 def _text(value: Any, seen: dict[int, Any]) -> str:
+    """What a value is, in a few words: each level of quoting would double the backslashes of the one inside it."""
+    told = _told(value, seen)
+    return told if len(told) <= SHORT else hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def _told(value: Any, seen: dict[int, Any]) -> str:
     if isinstance(value, str | bytes | int | float | complex | None | types.ModuleType):
         return value.__name__ if isinstance(value, types.ModuleType) else repr(value)
     if id(value) in seen:

@@ -14,6 +14,8 @@ from uncork.schema.errors import BadInput
 class Offset(Wrapped):
     """`inner` with logits + `offset`, (K,): other decisions. Raises BadInput unless there is a number for each."""
 
+    called = "an offset"
+
     def __init__(self, inner: Model, offset: Sequence[float] | np.ndarray) -> None:
         super().__init__(inner)
         self.offset = np.asarray(offset, np.float32)

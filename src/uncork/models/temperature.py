@@ -12,6 +12,8 @@ from uncork.schema.errors import BadInput
 class Tempered(Wrapped):
     """`inner` with logits / T: the same decisions, other confidence. Raises BadInput unless T > 0."""
 
+    called = "a temperature"
+
     def __init__(self, inner: Model, temperature: float) -> None:
         super().__init__(inner)
         if not (np.isfinite(temperature) and temperature > 0):

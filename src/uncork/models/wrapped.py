@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 class Wrapped(ABC):
     """`inner` with other logits; the features are unchanged. Raises BadInput where `inner` does regression.
 
-    `told`: what is said of it in `describe`, {name: JSON}; it is part of the fingerprint.
+    `called`: what it adds, in a sentence. `told`: what is said of it in `describe`, {name: JSON}; part of the
+    fingerprint.
     """
 
     task = "classification"
+    called: str
     told: dict[str, Any]
 
     def __init__(self, inner: Model) -> None:

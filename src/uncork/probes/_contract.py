@@ -19,6 +19,8 @@ def probe(
     remedies: tuple[str, ...] = (),
     preview: bool = False,
     spoils: str = "",
+    buys: tuple[float, float] = (0.0, 0.0),
+    promises: str = "",
 ) -> Callable[[Callable[..., Measurement | NotApplicable]], Probe]:
     """Announces a probe. Its function takes one keyword per entry of `requires`, and `rng`."""
 
@@ -35,6 +37,8 @@ def probe(
             doc=module_doc(measure),
             preview=preview,
             spoils=spoils,
+            buys=buys,
+            promises=promises,
         )
 
     return wrap

@@ -27,7 +27,7 @@ parameters are no promise of as much less time: measure it. Only one width is tr
 
 Remedies and their safety
 -------------------------
-Train a narrower net (advice).
+`narrow` (checked): a net 4 times narrower, kept where it surely loses less than δ. Tried when it is asked for.
 
 Example
 -------
@@ -65,6 +65,7 @@ ARM = "width-over-4"
     title="A net 4 times narrower does worse",
     failure_title="The net is wider than the task needs",
     requires={"pool": Pool(halves=4, full=SEEDS, questions=("excess",)), "facts": Facts()},
+    remedies=("narrow",),
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if (reason := unanswered(pool, "excess")) is not None:

@@ -29,7 +29,8 @@ Few errors: the bins hold little evidence and the verdict stays undetermined. Wi
 
 Remedies and their safety
 -------------------------
-`temperature` (safe: no decision changes).
+`temperature` (safe: no decision changes). `isotonic` (checked), from about 2,000 rows of validation, mends
+what one number for all can't; nothing is promised of it beforehand.
 
 Example
 -------
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
     title="Confidence matches correctness",
     failure_title="Confidence is not correctness",
     requires={"validation": Pass("validation"), "facts": Facts()},
-    remedies=("temperature",),
+    remedies=("temperature", "isotonic"),
 )
 def measure(*, validation: PassData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if facts.task != "classification":

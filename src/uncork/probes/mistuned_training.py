@@ -26,7 +26,7 @@ may drop an arm that gains only with all of train. A recipe that has too few ste
 
 Remedies and their safety
 -------------------------
-Train with the rate named, then search around it, judged on rows kept for that (advice).
+`tune` (checked): searches around the rate named, judged on rows of train held out for that.
 
 Example
 -------
@@ -61,6 +61,8 @@ from uncork.schema.pool import SEEDS, Pool, PoolData
     title="No other learning rate that was tried trains a better model",
     failure_title="Another learning rate trains a better model",
     requires={"pool": Pool(halves=4, full=SEEDS, questions=("tuning",)), "facts": Facts()},
+    remedies=("tune",),
+    promises="tune",
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     if (reason := unanswered(pool, "tuning")) is not None:

@@ -39,7 +39,8 @@ much: whether it is worth it is for a cost matrix to say. `worst_class` takes ro
 
 Remedies and their safety
 -------------------------
-`rebalance` (checked). More rows of the rare classes, or a loss that weighs them (advice).
+`rebalance` (checked), to shares of classes; `threshold` (checked), to the least cost, of errors or by the metric's cost
+matrix. More rows of the rare classes, or a loss that weighs them (advice).
 
 Example
 -------
@@ -94,7 +95,7 @@ RARE = 0.5
         "pool": Pool(halves=4, full=SEEDS, questions=("balance",)),
         "facts": Facts(),
     },
-    remedies=("rebalance",),
+    remedies=("rebalance", "threshold"),
 )
 def measure(
     *, validation: PassData, pool: PoolData, facts: FactsData, rng: np.random.Generator

@@ -27,7 +27,8 @@ rows may gain more, and rows from elsewhere less. New rows are taken to be label
 
 Remedies and their safety
 -------------------------
-Collect or label more rows, or augment those there are (advice).
+`augment` (checked): changes rows at random, as the label allows. `pseudo-label` (checked): rows of `unlabelled` join
+where their label is foretold surely. Collect or label more rows (advice).
 
 Example
 -------
@@ -76,6 +77,8 @@ TWICE, FURTHEST = 2.0, 4.0
     title="More rows to train on would change little",
     failure_title="More rows to train on would help",
     requires={"pool": Pool(halves=8, quarters=4, eighths=8, full=SEEDS), "facts": Facts()},
+    remedies=("augment", "pseudo-label"),
+    buys=(1.0, 2.0),  # as many rows again, and a training of twice as many
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     metric = facts.metric

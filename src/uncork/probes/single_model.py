@@ -26,7 +26,8 @@ Models trained anew gain as these do only on average. Where the checkpoint is be
 
 Remedies and their safety
 -------------------------
-Answer with the mean of several trainings; where latency forbids it, average their weights or distil them (advice).
+`ensemble` (checked): the mean of five trainings. Where latency forbids it, `average-weights` (checked): the mean of one
+training's weights over its last quarter; or distil them (advice).
 
 Example
 -------
@@ -73,6 +74,9 @@ FULL, HALVES = 3, 8
     title="The mean of several models does no better than one",
     failure_title="The mean of several models does better than one",
     requires={"pool": Pool(halves=HALVES, full=FULL), "facts": Facts()},
+    remedies=("ensemble", "average-weights"),
+    buys=(0.0, float(FULL)),
+    promises="ensemble",
 )
 def measure(*, pool: PoolData, facts: FactsData, rng: np.random.Generator) -> Measurement | NotApplicable:
     full, halves, metric = pool.members(1), pool.members(2), facts.metric

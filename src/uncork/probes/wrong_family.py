@@ -24,7 +24,7 @@ rivals don't get (pretraining). Pictures are hard on families that see no neighb
 
 Remedies and their safety
 -------------------------
-Train the named family instead, or average it with the model (advice).
+`swap-family` (checked) trains the named family instead; `stack` (checked) mixes it with the model.
 
 Example
 -------
@@ -60,6 +60,8 @@ from uncork.stats.score import gain, score
     title="No other family of model does better",
     failure_title="Another family of model does better",
     requires={"validation": Pass("validation"), "trial": Trial(), "facts": Facts()},
+    remedies=("swap-family", "stack"),
+    promises="swap-family",
 )
 def measure(
     *, validation: PassData, trial: TrialData, facts: FactsData, rng: np.random.Generator

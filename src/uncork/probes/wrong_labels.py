@@ -34,6 +34,7 @@ groups of rows judge what their models have seen: too few flags.
 
 Remedies and their safety
 -------------------------
+`relabel` (checked): gives the flagged rows the class that the rest of train says, or the labels that are brought.
 `drop-examples` (checked): trains again without the flagged rows, against as many random ones.
 
 Example
@@ -96,7 +97,8 @@ POOR = 300  # errors per 1,000 above which flags may be the models' own mistakes
         "relabelled": Relabelled(),
         "facts": Facts(),
     },
-    remedies=("drop-examples",),
+    remedies=("relabel", "drop-examples"),
+    promises="drop-examples",
 )
 def measure(
     *, pool: PoolData, relabelled: RelabelledData, facts: FactsData, rng: np.random.Generator

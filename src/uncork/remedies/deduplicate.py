@@ -33,21 +33,17 @@ from __future__ import annotations
 import numpy as np
 
 from uncork.remedies._contract import Case, Treated, needs_recipe, remedy
-from uncork.remedies._retrain import price_of_retraining, random_rows, retrain_without
+from uncork.remedies._retrain import retrain_without, two_trainings, without_random_rows
 from uncork.schema.artifacts import FingerprintsData
 from uncork.schema.errors import Unavailable
-
-
-def control(case: Case, treated: Treated) -> Treated:
-    return retrain_without(case, random_rows(case, treated), f"{treated.amount} random rows left out of train")
 
 
 @remedy(
     title="Take leaked rows out of train and train again",
     safety="checked",
     yardstick="gate",
-    control=control,
-    price=price_of_retraining,
+    control=without_random_rows,
+    price=two_trainings,
 )
 def apply(case: Case) -> Treated:
     needs_recipe(case.subject, "training again without the leaked rows")

@@ -14,7 +14,8 @@ A wrong label can only be learnt by heart, and what surrounds it pays.
 
 Control
 -------
-Training again, from the same seed and for as many steps, without as many random rows.
+Training again, from the same seeds and for as many steps, without as many random rows. Training for longer, with the
+compute of the folds, would only flatter the remedy: wrong labels take longer to learn than right ones.
 
 Safety
 ------
@@ -23,8 +24,7 @@ checked: the retrained model decides differently; judged on validation, proven o
 When it fails
 -------------
 Where the model fits badly most flags are its own mistakes, and hard but right rows are lost: so the control. Rows of
-rare classes are flagged too easily. Wrong labels in validation hide part of the gain. Remedy and control are trained
-once each, from one seed: what is judged are these two models, and another seed would differ by more than rows do.
+rare classes are flagged too easily. Wrong labels in validation hide part of the gain.
 
 References
 ----------
@@ -37,16 +37,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from uncork.derived.out_of_sample import judges, probabilities
 from uncork.remedies._contract import Case, Treated, needs_recipe, remedy
-from uncork.remedies._retrain import random_rows, retrain_without
+from uncork.remedies._flagged import FOLDS, probabilities
+from uncork.remedies._retrain import retrain_without, without_random_rows
 from uncork.schema.errors import BadInput, Unavailable
-from uncork.schema.seeds import integer_seed
 from uncork.schema.subject import Subject
 from uncork.stats.confident import flag
-from uncork.train.folds import out_of_fold
-
-FOLDS = 4
 
 
 def listed(ids: Sequence[object], known: np.ndarray) -> np.ndarray:
@@ -62,62 +58,28 @@ def listed(ids: Sequence[object], known: np.ndarray) -> np.ndarray:
     return np.array([name in wanted for name in names])
 
 
-def given_probabilities(values: object, n: int, classes: int) -> np.ndarray:
-    """(n, K) out-of-fold probabilities that a user gave. Raises BadInput where they are none, or of another shape."""
-    given = np.asarray(values, float)
-    if given.shape != (n, classes):
-        raise BadInput(
-            f"out_of_fold has shape {given.shape}: give one probability per row of train and class, ({n}, {classes})"
-        )
-    wrong = np.flatnonzero(~(np.abs(given.sum(axis=1) - 1) <= 1e-3) | (given < 0).any(axis=1))
-    if len(wrong):
-        raise BadInput(f"out_of_fold: row {wrong[0]} is no distribution over the classes: give probabilities")
-    return given
-
-
-def control(case: Case, treated: Treated) -> Treated:
-    return retrain_without(case, random_rows(case, treated), f"{treated.amount} random rows left out of train")
-
-
-def price(subject: Subject, training: float) -> float:
-    return (FOLDS + 2) * training
+def price(subject: Subject, seeds: int) -> float:
+    return FOLDS + 2.0 * seeds
 
 
 @remedy(
     title="Leave out train rows whose label the rest contradicts",
     safety="checked",
     yardstick="metric",
-    control=control,
+    control=without_random_rows,
     price=price,
+    as_is=True,
 )
 def apply(case: Case) -> Treated:
     subject = case.subject
     needs_recipe(subject, "training again without some rows")
     if "drop" in case.artifacts:
-        dropped, how = listed(case.artifacts["drop"], subject.train.ids), "listed"
+        dropped, how, searched = listed(case.artifacts["drop"], subject.train.ids), "listed", 0
     else:
-        dropped, how = flag(_probabilities(case), subject.train.y), "flagged by out-of-fold probabilities"
+        probability, searched = probabilities(case)
+        dropped, how = flag(probability, subject.train.y), "flagged by out-of-fold probabilities"
     if not dropped.any() or dropped.all():
         raise Unavailable("no row of train is contradicted by the rest" if not dropped.any() else "every row is listed")
     share = 100 * dropped.mean()
-    return retrain_without(case, dropped, f"{int(dropped.sum())} rows ({share:.1f} %) left out of train, {how}")
-
-
-def _probabilities(case: Case) -> np.ndarray:
-    if case.task != "classification":
-        raise Unavailable("labels are contradicted by class probabilities: in a regression give a list of rows")
-    train = case.subject.train
-    if "out_of_fold" in case.artifacts:
-        return given_probabilities(case.artifacts["out_of_fold"], len(train), case.n_classes)
-    pool = case.artifacts.get("pool")
-    if pool is not None and len(judges(pool)) >= FOLDS and np.array_equal(pool.y, train.y):
-        return probabilities(pool)
-    return out_of_fold(
-        case.subject.recipe,
-        train,
-        k=FOLDS,
-        seed=integer_seed(case.seed, "folds"),
-        preprocess=case.subject.preprocess,
-        task=case.task,
-        n_classes=case.n_classes,
-    )
+    changes = f"{int(dropped.sum())} rows ({share:.1f} %) left out of train, {how}"
+    return retrain_without(case, dropped, changes, compute=1.0 + searched)

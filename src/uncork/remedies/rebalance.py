@@ -35,18 +35,15 @@ import numpy as np
 from uncork.derived.logit_adjustment import best_offset
 from uncork.models.adapt import adapt
 from uncork.models.aligned import aligned
+from uncork.models.base import logits_of
 from uncork.models.offset import Offset
 from uncork.remedies._contract import Case, Treated, remedy
+from uncork.remedies._retrain import no_training
 from uncork.schema.errors import Unavailable
-from uncork.schema.subject import Subject
 
 
 def control(case: Case, treated: Treated) -> Treated:
-    return Treated(case.subject, 0, "no offset")
-
-
-def price(subject: Subject, training: float) -> float:
-    return 1.0
+    return Treated(case.subject, "no offset")
 
 
 @remedy(
@@ -54,22 +51,21 @@ def price(subject: Subject, training: float) -> float:
     safety="checked",
     yardstick="metric",
     control=control,
-    price=price,
+    price=no_training,
     fits_on_validation=True,
 )
 def apply(case: Case) -> Treated:
-    subject, names = case.subject, case.subject.classes or tuple(str(c) for c in range(case.n_classes))
+    subject = case.subject
     if case.task != "classification":
         raise Unavailable("shares of classes belong to classification")
     if subject.train is None or subject.train.y is None:
         raise Unavailable("shares of classes in train are not known: give Subject(train=...)")
-    model, split = aligned(adapt(subject, case.task), names), subject.validation
-    logits = np.concatenate([model.outputs(batch).logits for _, batch in split.batches(256)])
+    model, split = aligned(adapt(subject, case.task), case.classes), subject.validation
+    logits = logits_of(model, split)
     offset, tau = best_offset(logits, split.y, np.bincount(subject.train.y, minlength=case.n_classes))
     if tau == 0:
         raise Unavailable(f"no offset gains on {len(split)} rows of validation")
     return Treated(
         subject.replace(model=Offset(model, offset)),
-        compute=0,
         changes=f"logits adjusted to the shares of classes (τ = {tau:g}), fitted on {len(split)} rows of validation",
     )

@@ -29,22 +29,17 @@ Guo, Pleiss, Sun & Weinberger, On calibration of modern neural networks, ICML 20
 
 from __future__ import annotations
 
-import numpy as np
-
 from uncork.derived.temperature import best_temperature
 from uncork.models.adapt import adapt
+from uncork.models.base import logits_of
 from uncork.models.temperature import Tempered
 from uncork.remedies._contract import Case, Treated, remedy
+from uncork.remedies._retrain import no_training
 from uncork.schema.errors import Unavailable
-from uncork.schema.subject import Subject
 
 
 def control(case: Case, treated: Treated) -> Treated:
-    return Treated(case.subject, 0, "no temperature")
-
-
-def price(subject: Subject, training: float) -> float:
-    return 1.0
+    return Treated(case.subject, "no temperature")
 
 
 @remedy(
@@ -52,7 +47,7 @@ def price(subject: Subject, training: float) -> float:
     safety="safe",
     yardstick="log-loss",
     control=control,
-    price=price,
+    price=no_training,
     fits_on_validation=True,
 )
 def apply(case: Case) -> Treated:
@@ -60,10 +55,9 @@ def apply(case: Case) -> Treated:
         raise Unavailable("a temperature needs class probabilities")
     model = adapt(case.subject, case.task)
     split = case.subject.validation
-    logits = np.concatenate([model.outputs(batch).logits for _, batch in split.batches(256)])
+    logits = logits_of(model, split)
     temperature = best_temperature(logits, split.y)
     return Treated(
         case.subject.replace(model=Tempered(model, temperature)),
-        compute=0,
         changes=f"logits divided by {temperature:.4g}, fitted on {len(split)} rows of validation",
     )

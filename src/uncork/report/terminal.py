@@ -43,11 +43,16 @@ def render(report: Report, console: Console) -> None:
         console.print(_findings(report), width=width)
     console.print()
     say(words.MULTIPLICITY, "dim")
+    if report.investments:
+        console.print()
+        say("What the next money buys", "bold underline")
+        for line in words.bought(report):
+            say(line, indent=2)
     if report.treatments:
         console.print()
         say("Treatments", "bold underline")
         console.print(_treatments(report), width=width)
-        say(words.ONE_SEED, "dim")
+        say(words.OVER_SEEDS, "dim")
         for aside in filter(None, map(_asides, report.treatments)):
             say(aside, indent=2)
     if check := report.verification:
@@ -109,8 +114,9 @@ def _treatments(report: Report) -> Table:
 
 def _asides(treatment: Treatment) -> str:
     """What was changed and what else moved, in one line; empty where there is nothing to say."""
-    effects = [f"beside it: {e}" for e in words.effects(treatment) if treatment.kept]
-    asides = [a for a in (treatment.changes, treatment.reason, *effects) if a]
+    effects = "; ".join(words.effects(treatment)) if treatment.kept else ""
+    beside = f"beside it, on validation: {effects}" if effects else ""
+    asides = [a for a in (treatment.changes, treatment.reason, words.cost(treatment), beside) if a]
     return f"{treatment.remedy}: {'; '.join(asides)}" if asides else ""
 
 

@@ -17,8 +17,9 @@ MULTIPLICITY = (
 )
 
 
-ONE_SEED = (
-    "Intervals are over rows, of these very models: a retraining from another seed would differ by more than they say."
+OVER_SEEDS = (
+    "Gains are means over rows and training seeds; the first seed's model is kept. A gain from one seed speaks of "
+    "these very models only."
 )
 
 
@@ -117,12 +118,30 @@ def outcome(treatment: Treatment) -> str:
     """`helps, kept`: the verdict and what was done about it."""
     done = "kept" if treatment.kept else "dropped"
     verdict = treatment.verdict.replace("-", " ")
-    return verdict if treatment.verdict in NOT_MEASURED else f"{verdict}, {done}"
+    return verdict if treatment.verdict in (*NOT_MEASURED, "planned") else f"{verdict}, {done}"
 
 
 def effects(of: Treatment | Verification) -> list[str]:
     """Side effects as `log-loss 0.21 (0.19 to 0.23) → 0.15 (0.14 to 0.17) nats`."""
     return [f"{e.name} {interval(e.before)} → {quantity(e.after)}" for e in of.side_effects]
+
+
+def bought(report: Report) -> list[str]:
+    """Each investment with what it gains and costs, in the order of gain per money."""
+    lines = []
+    for i in report.investments:
+        parts = [f"{number(i.labels)} labels"] * (i.labels > 0) + [f"{number(i.hours)} h of training"] * (i.hours > 0)
+        per = f": {quantity(i.per_money)}" if i.per_money else ""
+        lines.append(f"{i.finding}: {quantity(i.gain)} for {' and '.join(parts)}, at a price of {number(i.money)}{per}")
+    return lines
+
+
+def cost(treatment: Treatment) -> str:
+    """What trying a remedy cost, where it trained."""
+    if not treatment.trainings or treatment.verdict in (*NOT_MEASURED, "planned"):
+        return ""
+    times = f"{number(treatment.trainings)} trainings by the recipe"
+    return f"{_count(treatment.seeds, 'model')} of it and of its control each, priced at {times}"
 
 
 def unit_of_gain(treatment: Treatment) -> str:
@@ -222,8 +241,15 @@ def _treated(report: Report) -> list[str]:
     if not report.treatments:
         return []
     kept = [t.remedy for t in report.treatments if t.kept]
-    tried = _count(len(report.treatments), "remedy", "remedies")
-    text = f"Tried {tried}; kept {', '.join(kept) if kept else 'none'}."
+    tried = sum(t.verdict not in (*NOT_MEASURED, "planned") for t in report.treatments)
+    if not tried:
+        return []
+    if not kept:
+        none = "none is surely better than both the model and its control on validation"
+        return [
+            f"No remedy helped: of {_count(tried, 'tried', 'tried')}, {none}. The model stays; test was not opened."
+        ]
+    text = f"Tried {_count(tried, 'remedy', 'remedies')}; kept {', '.join(kept)}."
     check = report.verification
     if check is None:
         return [f"{text} Test was not opened, so nothing is proven."]
@@ -233,6 +259,8 @@ def _treated(report: Report) -> list[str]:
 def verified(check: Verification) -> str:
     """What the opening of test showed, with its interval."""
     what = f"{check.yardstick} is better by" if check.proven else f"{check.yardstick} changed by"
+    if check.margin and check.proven:
+        what = f"{check.yardstick} loses no more than {number(check.margin)}; it gained"
     test = f"opening {check.opening} of these test rows, tested at {percent(check.alpha)}"
     return f"{'Proven' if check.proven else 'Not proven'} on test: {what} {quantity(check.gain)} ({test})."
 

@@ -61,8 +61,7 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
 
 
 def _unread(subject: Subject) -> tuple[str, ...]:
-    given = [name for name in ("shifted", "unlabelled") if getattr(subject, name) is not None]
-    return tuple(f"{name} was given, but no probe of this version reads it." for name in given)
+    return ("shifted was given, but no probe of this version reads it.",) if subject.shifted is not None else ()
 
 
 def _with_floats(subject: Subject) -> Subject:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,29 +11,25 @@ from typing import Any
 from uncork.gather._contract import Context, gatherers
 from uncork.gather._given import settled
 from uncork.gather._heads import NOTE, heads
-from uncork.gather.pool import time_members, timed_arms
 from uncork.gather.relabelled import settled as settled_labels
 from uncork.gather.store import Store
 from uncork.probes._contract import broken, registered
 from uncork.run.admit import admit
+from uncork.run.examine import gather_all, measure, threshold, timed
 from uncork.run.executor import Executor
 from uncork.run.folder import RunFolder
 from uncork.run.identity import describe, environment, identity
-from uncork.run.measure import run_probe
-from uncork.run.plan import Plan, make_plan
+from uncork.run.plan import make_plan
 from uncork.run.progress import Progress, Silent, duration, working
-from uncork.run.rank import judge, principal, quality_family, ranked, unimportable, unmeasured
+from uncork.run.rank import principal, quality_family, ranked, unimportable
+from uncork.run.suspects import write_suspects
 from uncork.run.verify import headline
-from uncork.schema.artifacts import Facts, Fingerprints, Pass, PassData, Profile, Request
+from uncork.schema.artifacts import Fingerprints, Pass, Profile
 from uncork.schema.contract import Probe
-from uncork.schema.errors import BadInput, DiskFull, Unavailable
-from uncork.schema.finding import Finding
+from uncork.schema.errors import BadInput, DiskFull
 from uncork.schema.given_pool import GivenPool
-from uncork.schema.metric import Metric
-from uncork.schema.pool import Pool
 from uncork.schema.report import Report
 from uncork.schema.subject import Subject
-from uncork.stats.score import score
 
 
 def audit(
@@ -102,7 +95,7 @@ def audit(
         if pool == "head":
             context = replace(context, heads=headed(context, store, seconds, progress))
         if pool in ("auto", "head"):
-            context, no_pool = timed(context, folder, chosen, progress)
+            context, no_pool = timed(context, folder.timed(), chosen, progress)
         plan = make_plan(chosen, context, seconds, no_pool=no_pool)
         context = replace(context, store=store, deadline=time.monotonic() + seconds - (time.perf_counter() - started))
         folder.write("plan.json", {**plan.describe(), "timed": plan.timed})
@@ -123,6 +116,8 @@ def audit(
     # 5. Measure, judge, rank.
     delta = threshold(context.facts.metric, artifacts.get(Pass("validation")))
     findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
+    if any(finding.id == "wrong-labels" and finding.estimates for finding in findings):
+        write_suspects(folder.path, context, plan, artifacts)
     findings += [unimportable(module, why) for module, why in broken().items()]
     notes = (*admitted.notes, NOTE) if isinstance(context.heads, Subject) else admitted.notes
     report = Report(
@@ -139,22 +134,6 @@ def audit(
     return folder.save(folder.with_earlier_treatments(report))
 
 
-def timed(context: Context, folder: RunFolder, probes: Sequence[Probe], progress: Progress) -> tuple[Context, str]:
-    """(context with what prices rest on, why nothing can be retrained): as an earlier run had timed it, else now."""
-    before = folder.timed()
-    if before is not None:
-        context = replace(context, seconds_per_row=before["seconds_per_row"], training=before["training"])
-    asked = [request for probe in probes for request in probe.requires.values() if isinstance(request, Pool)]
-    request = functools.reduce(Pool.merged, asked, Pool())
-    if set(timed_arms(request, context)) <= set(context.training):
-        return context, ""
-    try:
-        with working(progress, "timing a few steps of the recipe", 10):
-            return replace(context, training=time_members(request, context)), ""
-    except Exception as error:  # the user's own code: what needs no retraining is measured all the same
-        return context, f"the recipe can't be trained here ({type(error).__name__}: {error})"
-
-
 def headed(context: Context, store: Store, budget: float, progress: Progress) -> Subject | str:
     """What heads are trained on, its features kept in the store; or why there are none."""
     price = context.seconds_per_row * sum(context.facts.sizes.get(name, 0) for name in ("train", "validation"))
@@ -162,13 +141,6 @@ def headed(context: Context, store: Store, budget: float, progress: Progress) ->
         return f"the features would take about {price:.0f} s, and {budget:.0f} s were given: give a larger --budget"
     with working(progress, "features of the encoder", price):
         return heads(context, store)
-
-
-def threshold(metric: Metric, validation: PassData | None) -> float:
-    """δ in the metric's display unit. Where it depends on how good the model is, validation tells, never test."""
-    if metric.delta is not None or validation is None:
-        return metric.delta_at(0.0)
-    return metric.delta_at(score(metric, validation).value or 0.0)
 
 
 def choose(ids: Sequence[str] | None, *, preview: bool = False) -> list[Probe]:
@@ -182,62 +154,3 @@ def choose(ids: Sequence[str] | None, *, preview: bool = False) -> list[Probe]:
         if id not in known:
             raise BadInput(f"there is no probe {id!r}: choose from {', '.join(known)}")
     return [known[id] for id in dict.fromkeys(ids)]
-
-
-def gather_all(
-    plan: Plan, context: Context, store: Store, progress: Progress
-) -> tuple[dict[Request, Any], dict[Request, Exception]]:
-    """(artifacts, failures) by request. A gatherer that fails sinks only the findings that needed it."""
-    artifacts: dict[Request, Any] = {}
-    failures: dict[Request, Exception] = {}
-    left = sum(p.seconds for p in plan.planned)
-    for planned in plan.planned:
-        request = planned.request
-        try:
-            data = store.get(request)
-            if data is None:
-                with working(progress, request.label(), left) if planned.seconds else nullcontext():
-                    data = gatherers()[type(request)].gather(request, context)
-                if gatherers()[type(request)].stored:
-                    store.put(request, data)
-            artifacts[request] = data
-        except BadInput:
-            raise
-        except Exception as error:
-            failures[request] = error
-        left -= planned.seconds
-    return artifacts, failures
-
-
-def measure(
-    probe: Probe,
-    plan: Plan,
-    context: Context,
-    artifacts: dict[Request, Any],
-    failures: dict[Request, Exception],
-    delta: float,
-) -> Finding:
-    """One probe's finding. Whatever goes wrong in it becomes its own finding, and no other's."""
-    if probe.id in plan.not_run:
-        return unmeasured(probe, "not-run", plan.not_run[probe.id])
-    if reason := plan.unanswered(probe):
-        return unmeasured(probe, "not-run", reason)
-    started = time.perf_counter()
-    needed = [plan.covering(request) for request in probe.requires.values() if not isinstance(request, Facts)]
-    for request in needed:
-        if request in failures:
-            return failed(probe, failures[request])
-    try:
-        outcome = run_probe(probe, context, lambda request: plan.part(request, artifacts[plan.covering(request)]))
-    except Exception as error:
-        return failed(probe, error)
-    seconds = time.perf_counter() - started
-    return judge(probe, outcome, delta=delta, family=quality_family(), seconds=seconds)
-
-
-def failed(probe: Probe, error: Exception) -> Finding:
-    if isinstance(error, Unavailable):
-        return unmeasured(probe, "not-applicable", str(error))
-    where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    place = f" (in {Path(where.filename).name}, line {where.lineno})" if where else ""
-    return unmeasured(probe, "error", f"{type(error).__name__}: {error}{place}")

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from uncork.data.carve import halve
+from uncork.derived.gains import gain_of
 from uncork.gather._contract import Context, gatherers
 from uncork.gather.forward import forward
+from uncork.gather.store import Store
 from uncork.models.adapt import adapt
 from uncork.models.aligned import aligned
 from uncork.probes._contract import registered
-from uncork.remedies._contract import Case, Treated
-from uncork.run.figures import LOG_LOSS, side_effects
-from uncork.run.folder import RunFolder
-from uncork.run.measure import bind, run_probe
-from uncork.run.plan import make_plan
+from uncork.remedies._contract import Case, Treated, remedies
+from uncork.run.examine import Examined, examine
+from uncork.run.figures import churn, of_the_model, side_effects
+from uncork.run.measure import run_probe
+from uncork.run.progress import Progress
 from uncork.run.rank import judge, quality_family
+from uncork.run.trained import Trainer
+from uncork.run.verdict import fewer, predicted_of, verdict_of, yardstick
 from uncork.run.verify import Attempt
-from uncork.schema.artifacts import PassData, Request
+from uncork.schema.artifacts import PassData
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate, Finding
 from uncork.schema.report import SideEffect, Treatment, TreatmentVerdict
 from uncork.schema.seeds import generator, integer_seed
 from uncork.schema.subject import Subject
-from uncork.stats.score import gain
-from uncork.train.loop import fit_any
+from uncork.stats.two_level import MIN_SEEDS
 from uncork.train.recipe import Recipe
+
+#: Models of a remedy that trains, and as many of its control. A mean over fewer can't be told from one seed's luck.
+SEEDS = 3
+MOST_SEEDS = 5
 
 
 @dataclass
@@ -38,53 +45,69 @@ class Bench:
     """The model as it stands, and what was kept so far.
 
     `present`: the treated subject up to now. `baseline`: what proof is measured from, the original model with open
-    gates closed. While nothing kept was fitted on validation, all of it judges; from then on the half not fitted on.
+    gates closed. `examined`: the findings that remedies are chosen by, and what they were read from. `training`:
+    seconds of one training. While nothing kept was fitted on validation, all of it judges; from then on the half not
+    fitted on.
     """
 
     present: Context
-    folder: RunFolder
-    about: dict[str, Any]
+    examined: Examined
+    store: Store
     delta: float
     evidence: Mapping[str, Any]
+    training: float = 0.0
 
     def __post_init__(self) -> None:
-        self.baseline = self._audited = self.present
+        self.baseline = self.present
         self.changes: list[str] = []
         split = self.present.split("validation")
         self._fit_rows, self._judge_rows = halve(split, integer_seed(self.present.seed, "treat"))
         self._fitted_on_validation = False
         self._train = self.present.subject.train
         self._passes: dict[tuple[str, int], PassData] = {}
+        self.round = 1
 
-    def price_of_training(self) -> float:
-        """Seconds of one training. A Recipe's step costs about three forward passes; a callable is timed once."""
-        subject, recipe = self.present.subject, self.present.subject.recipe
-        if recipe is None or subject.train is None:
-            return 0.0
-        if isinstance(recipe, Recipe):
-            return 3.0 * recipe.steps(len(subject.train)) * recipe.batch_size * self.present.seconds_per_row
-        started = time.perf_counter()
-        fit_any(recipe, subject.train, integer_seed(self.present.seed, "price"))
-        return time.perf_counter() - started
+    @property
+    def fewest(self) -> int:
+        """Models of a remedy that trains, below which nothing can be said of its mean."""
+        return MIN_SEEDS if self.present.facts.metric.kind == "callable" else SEEDS
 
-    def price_of_judging(self) -> float:
-        """Seconds of fitting on half of validation and judging three models on all of it."""
-        return 4.0 * len(self.present.split("validation")) * self.present.seconds_per_row
+    def seeds(self, remedy: Remedy, left: float) -> int:
+        """How many models of the remedy, and of its control, are trained in `left` seconds; 0 where too few can be."""
+        for seeds in (1,) if remedy.yardstick == "gate" else (max(MOST_SEEDS, self.fewest), self.fewest):
+            if self.seconds_of(remedy, seeds) <= left:
+                return seeds
+        return 0
 
-    def price_of_proof(self, attempts: int) -> float:
-        """Seconds of every model that took part on test."""
-        return (2 + 2 * attempts) * len(self.present.split("test")) * self.present.seconds_per_row
+    def seconds_of(self, remedy: Remedy, seeds: int) -> float:
+        """What trying one remedy takes: its trainings, and judging all models on validation."""
+        trainings = self.trainings(remedy, seeds)
+        models = 1 + 2 * (1 if remedy.fits_on_validation else seeds)
+        workers = min(self.present.fan.workers, 2 * seeds)
+        return trainings * self.training / workers + models * self._seconds("validation")
 
-    def attempt(self, remedy: Remedy, finding: Finding) -> Attempt:
+    def trainings(self, remedy: Remedy, seeds: int = SEEDS) -> float:
+        """What trying a remedy is priced at, in trainings by the recipe."""
+        return float(remedy.price(self.present.subject, seeds))
+
+    def seconds_of_proof(self, attempts: Sequence[Attempt]) -> float:
+        """Of every model that took part, on test."""
+        return (2 + sum(len(a.after) + len(a.control) for a in attempts)) * self._seconds("test")
+
+    def _seconds(self, name: str) -> float:
+        return len(self.present.split(name)) * self.present.seconds_per_row
+
+    def attempt(self, remedy: Remedy, finding: Finding, seeds: int = SEEDS) -> Attempt:
         """Applies one remedy and its control, judges both on validation, and keeps the remedy where it helps."""
         started = time.perf_counter()
         before = self.present
         case = self._case(remedy, finding)
         treated = remedy.apply(case)
         control = remedy.control(case, treated)
-        after, beside = self._context(treated.subject), self._context(control.subject)
+        seeds = 1 if remedy.yardstick == "gate" else seeds  # a gate is closed or open: there is no mean to take
+        after, beside = self._models(remedy, (treated, control), seeds)
         if remedy.yardstick == "gate":
-            realised, against, verdict = self._judge_gate(finding, before, after, beside)
+            realised, against, verdict = self._judge_gate(finding, before, after[0], beside[0])
         else:
             realised, against, verdict = self._judge(remedy, before, after, beside)
         kept = verdict in ("helps", "closed")
@@ -95,19 +118,56 @@ class Bench:
             stage="validation",
             verdict=verdict,
             kept=kept,
-            predicted=_predicted(remedy, finding),
+            predicted=predicted_of(remedy, finding),
             realised=realised,
             against_control=against,
             on_validation=realised,
-            side_effects=self._side_effects(remedy, before, after),
+            side_effects=self._side_effects(remedy, before, after, beside),
             changes=treated.changes,
             reason=f"control: {control.changes}",
+            seeds=len(after),
+            round=self.round,
+            trainings=self.trainings(remedy, seeds),
             seconds=time.perf_counter() - started,
         )
         if kept:
-            self._keep(remedy, treated, after)
-        yardstick = LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
-        return Attempt(treatment, yardstick, before, after, beside)
+            self._keep(remedy, treated, after[0])
+        return Attempt(treatment, yardstick(remedy, before), before, after, beside, self._margin(remedy))
+
+    def left_out(
+        self, remedy: Remedy, finding: Finding, reason: str, verdict: TreatmentVerdict = "not-applicable"
+    ) -> Treatment:
+        """A remedy that was not tried, or not to the end."""
+        return Treatment(
+            remedy.id,
+            finding.id,
+            remedy.safety,
+            "validation",
+            verdict,
+            kept=False,
+            predicted=predicted_of(remedy, finding),
+            reason=reason,
+            round=self.round,
+        )
+
+    def planned(self, remedy: Remedy, finding: Finding, left: float) -> Treatment:
+        """A remedy that would be tried, and what it would take, were all of `left` seconds for it."""
+        seeds = self.seeds(remedy, left) or self.fewest
+        trainings, seconds = self.trainings(remedy, seeds), self.seconds_of(remedy, seeds)
+        reason = f"about {seconds:.0f} s" + (f", {trainings:.3g} trainings by the recipe" if trainings else "")
+        return replace(self.left_out(remedy, finding, reason, "planned"), trainings=trainings, seconds=seconds)
+
+    def examine_again(self, tried: Collection[str], seconds: float, progress: Progress) -> None:
+        """Measures what remedies not yet `tried` could mend, in half of `seconds`; what that is too short for stays."""
+        before = {finding.id: finding for finding in self.examined.findings}
+        probes = [p for p in registered().values() if p.id in before and set(p.remedies) - set(tried)]
+        store = self.store.apart(self.present.model.fingerprint())
+        found = examine(self.present, store, probes, seconds / 2, self.delta, progress)
+        before |= {f.id: f for f in found.findings if f.verdict not in ("not-run", "error")}
+        self.examined = replace(found, findings=tuple(before.values()))
+        if "" in found.context.training:
+            self.training = found.context.training[""].seconds
+        self.round += 1
 
     def _case(self, remedy: Remedy, finding: Finding) -> Case:
         context = self.present
@@ -117,28 +177,26 @@ class Bench:
         return Case(
             subject=subject,
             finding=finding,
-            artifacts={**self._artifacts(finding), **self._evidence()},
+            artifacts={**self.examined.artifacts(finding), **self._evidence()},
             task=context.facts.task,
             n_classes=len(context.facts.classes),
             seed=integer_seed(context.seed, "remedy", remedy.id),
             rng=generator(context.seed, "remedy", remedy.id),
+            fan=context.fan,
         )
 
-    def _artifacts(self, finding: Finding) -> dict[str, Any]:
-        """What the finding's probe read, from the store, and gathered again where it is no longer there."""
-        probe, store = registered()[finding.id], self.folder.store(self.about)
-        plan = make_plan([probe], self.baseline, float("inf"))
-
-        # What is stored is of the subject as it was audited; of a pool what was trained, and no more.
-        audited = self.baseline is self._audited
-        context = replace(self.baseline, store=store if audited else None, deadline=0.0)
-
-        def fetch(request: Request) -> Any:
-            covering = plan.covering(request)
-            stored = store.get(covering) if audited else None
-            return gatherers()[type(covering)].gather(covering, context) if stored is None else stored
-
-        return bind(probe, self.baseline, fetch)
+    def _models(self, remedy: Remedy, sides: Sequence[Treated], seeds: int) -> list[tuple[Context, ...]]:
+        """Of each side its models, from the same seeds, so that they differ by the remedy alone; all side by side."""
+        drawn = [integer_seed(self.present.seed, "remedy", remedy.id, "model", s) for s in range(seeds)]
+        jobs = [(side, seed) for side in sides if side.train is not None for seed in drawn]
+        about = f"{self.present.model.fingerprint()} {remedy.id}"
+        made = iter(Trainer(self.present.fan, self.store.folder)(jobs, about) if jobs else [])
+        return [
+            tuple(self._context(side.subject.replace(model=next(made))) for _ in drawn)
+            if side.train is not None
+            else (self._context(side.subject),)
+            for side in sides
+        ]
 
     def _context(self, subject: Subject) -> Context:
         """A treated subject with the splits it is judged and proven on, which no remedy can have changed."""
@@ -153,11 +211,15 @@ class Bench:
         if train is None or train is self._train:
             return given
         kept = np.isin(self._train.ids, train.ids)
+        there = {str(i) for i in train.ids}
         if "drop" in given:
-            there = {str(i) for i in train.ids}
             given["drop"] = [i for i in given["drop"] if str(i) in there]
+        if "labels" in given:
+            given["labels"] = {i: label for i, label in given["labels"].items() if str(i) in there}
         if "out_of_fold" in given:
             given["out_of_fold"] = np.asarray(given["out_of_fold"])[kept]
+            if kept.sum() != len(train):  # rows have joined that nothing was foretold of
+                del given["out_of_fold"]
         return given
 
     def _judging(self, fitted: bool) -> np.ndarray:
@@ -175,13 +237,19 @@ class Bench:
         return self._passes[key]
 
     def _judge(
-        self, remedy: Remedy, before: Context, after: Context, control: Context
+        self, remedy: Remedy, before: Context, after: Sequence[Context], control: Sequence[Context]
     ) -> tuple[Estimate, Estimate, TreatmentVerdict]:
+        """Over rows, and over the seeds of what was trained; of the model that stood before as it is."""
         rows = self._judging(remedy.fits_on_validation)
-        passes = [self._outputs(c, rows) for c in (before, after, control)]
-        metric = LOG_LOSS if remedy.yardstick == "log-loss" else before.facts.metric
-        realised, against = gain(metric, passes[0], passes[1]), gain(metric, passes[2], passes[1])
-        return realised, against, verdict_of(realised, against)
+        old, new, beside = ([self._outputs(c, rows) for c in side] for side in ((before,), after, control))
+        metric = yardstick(remedy, before)
+        realised, against = gain_of(metric, old, new), gain_of(metric, beside, new)
+        margin = self._margin(remedy)
+        return realised, against, verdict_of(realised.shifted(margin), against.shifted(margin))
+
+    def _margin(self, remedy: Remedy) -> float:
+        """What of the metric may be lost."""
+        return self.delta if remedy.yardstick == "tolerance" else 0.0
 
     def _judge_gate(
         self, finding: Finding, before: Context, after: Context, control: Context
@@ -191,46 +259,41 @@ class Bench:
         judged_by = states[0].against.estimate if states[0].against else ""
         figures = [state.estimates.get(judged_by) for state in states]
         closed = states[1].verdict == "clear"
-        return _fewer(figures[0], figures[1]), _fewer(figures[2], figures[1]), "closed" if closed else "still-open"
+        return fewer(figures[0], figures[1]), fewer(figures[2], figures[1]), "closed" if closed else "still-open"
 
     def _gate(self, finding: Finding, context: Context) -> Finding:
         probe = registered()[finding.id]
         outcome = run_probe(probe, context, lambda request: gatherers()[type(request)].gather(request, context))
         return judge(probe, outcome, delta=self.delta, family=quality_family(), seconds=0.0)
 
-    def _side_effects(self, remedy: Remedy, before: Context, after: Context) -> tuple[SideEffect, ...]:
+    def _side_effects(
+        self, remedy: Remedy, before: Context, after: Sequence[Context], control: Sequence[Context]
+    ) -> tuple[SideEffect, ...]:
+        """Of the model before and the one that may be kept; how models of the control and of the remedy differ."""
         rows = self._judging(remedy.fits_on_validation)
-        return side_effects(before.facts.metric, self._outputs(before, rows), self._outputs(after, rows))
+        old, new = self._outputs(before, rows), self._outputs(after[0], rows)
+        first, second = of_the_model(before, old), of_the_model(after[0], new)
+        found = [SideEffect(name, first[name], second[name]) for name in first if name in second]
+        apart = [churn([self._outputs(c, rows) for c in side]) for side in (control, after)]
+        if apart[0] is not None and apart[1] is not None:
+            found.append(SideEffect("retraining churn", apart[0], apart[1]))
+        return (*side_effects(before.facts.metric, old, new), *found)
 
     def _keep(self, remedy: Remedy, treated: Treated, after: Context) -> None:
+        if treated.train is not None:
+            self.training *= steps_of(treated.subject) / max(1, steps_of(self.present.subject))
+            undone = [f"{id}: " for id, other in remedies().items() if other.combines]
+            self.changes = [change for change in self.changes if not change.startswith(tuple(undone))]
         self.present = after
         self.changes.append(f"{remedy.id}: {treated.changes}")
         self._fitted_on_validation |= remedy.fits_on_validation
         if remedy.yardstick == "gate":
-            # What follows is measured from the model whose figures can be trusted.
+            # What follows is measured from the model whose figures can be trusted; what is stored is of the old train.
             self.baseline = after
+            self.examined = replace(self.examined, context=after, store=None)
 
 
-def verdict_of(realised: Estimate, against: Estimate) -> TreatmentVerdict:
-    """`helps` needs both intervals above 0: over the model before, and over the control."""
-    if realised.low is not None and against.low is not None and realised.low > 0 and against.low > 0:
-        return "helps"
-    if realised.high is not None and realised.high < 0:
-        return "hurts"
-    return "undetermined"
-
-
-def _predicted(remedy: Remedy, finding: Finding) -> Estimate | None:
-    """What the probe promised of this remedy, in the remedy's unit."""
-    own = finding.estimates.get(f"{remedy.id.replace('-', '_')}_gain")
-    return own or (finding.headroom if remedy.yardstick == "metric" else None)
-
-
-def _fewer(before: Estimate | None, after: Estimate | None) -> Estimate | None:
-    """Difference of two counted shares: exact, since all rows were looked at. None for what was not counted."""
-    if before is None or after is None or before.value is None or after.value is None:
-        return None
-    if not before.low == before.value == before.high or not after.low == after.value == after.high:
-        return None
-    fewer = before.value - after.value
-    return Estimate(fewer, fewer, fewer, f"fewer {before.unit}", before.n, before.method)
+def steps_of(subject: Subject) -> int:
+    """Optimiser steps of one training; 1 where the recipe doesn't say."""
+    recipe, train = subject.recipe, subject.train
+    return recipe.steps(len(train)) if isinstance(recipe, Recipe) and train is not None else 1

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from uncork.derived.confidence import confidence, correct
 from uncork.derived.order import ordered
-from uncork.schema.artifacts import PassData
+from uncork.gather._contract import Context, gatherers
+from uncork.gather.forward import forward
+from uncork.schema.artifacts import PassData, Profile, ProfileData
 from uncork.schema.finding import Estimate
 from uncork.schema.metric import Metric
 from uncork.schema.report import SideEffect
+from uncork.schema.seeds import generator
 from uncork.stats.calibration import calibration_error, equal_mass_bins
+from uncork.stats.means import mean
+from uncork.stats.quantiles import median
 from uncork.stats.score import score
+from uncork.stats.simultaneous import shares_by_class
 
 LOG_LOSS = Metric("log-loss")
+AUC = Metric("auc")
+MOST_ROWS = 2000  # of train, to tell them from rows that were not trained on
 
 
 def figures(metric: Metric, passed: PassData) -> dict[str, Estimate]:
-    """The subject's metric; for a classifier also its log-loss and calibration error."""
+    """The subject's metric; for a classifier also its log-loss, calibration error, and the error of its worst class."""
     found = {metric.name: score(metric, passed)}
     if passed.task == "classification":
         found[LOG_LOSS.name] = score(LOG_LOSS, passed)
         rows = ordered(passed)
         sure = confidence(rows)
         found["calibration error"] = calibration_error(sure, correct(rows), equal_mass_bins(sure))
+        errors = shares_by_class(~correct(rows), rows.y, rows.logits.shape[1], unit="share wrong")
+        found["worst class"] = max((e for e in errors if e.n), key=lambda e: e.value or 0.0)
     return found
 
 
@@ -29,3 +43,37 @@ def side_effects(metric: Metric, before: PassData, after: PassData) -> tuple[Sid
     """Each figure on the same rows before and after."""
     first, second = figures(metric, before), figures(metric, after)
     return tuple(SideEffect(name, first[name], second[name]) for name in first)
+
+
+def of_the_model(context: Context, passed: PassData) -> dict[str, Estimate]:
+    """What the model's own makes: its latency, and how well its loss tells train's rows from validation's.
+
+    Membership: AUC of the loss attack (Yeom et al., CSF 2018), .5 for chance; a lower bound on what leaks.
+    """
+    profile: ProfileData = gatherers()[Profile].gather(Profile(), context)
+    found = {"latency of one row": median(1000 * profile.single_seconds, unit="ms")}
+    train = context.subject.train
+    if train is not None and train.y is not None and context.facts.has_inputs:
+        rng = generator(context.seed, "membership of train")
+        rows = np.sort(rng.permutation(len(train))[:MOST_ROWS])
+        seen = forward(context.model, train, rows=rows, batch_size=context.batch_size, name="train")
+        loss = np.concatenate([seen.loss, passed.loss])
+        member = np.arange(len(loss)) < len(seen)
+        clusters = np.concatenate([seen.clusters, passed.clusters + seen.clusters.max(initial=-1) + 1])
+        logits = np.stack([np.zeros_like(loss), -loss], axis=1)
+        attacked = PassData.of_logits(logits, member.astype(np.int64), clusters=clusters)
+        found["membership"] = score(AUC, attacked)
+    return found
+
+
+def churn(passes: Sequence[PassData]) -> Estimate | None:
+    """Share of rows on which two trainings decide otherwise, the mean over pairs; None where there are none to compare.
+
+    Unit: rows, or groups of them; the trainings are taken as they are.
+    """
+    if len(passes) < 2 or passes[0].task != "classification":
+        return None
+    decided = np.stack([p.predicted for p in passes])
+    pairs = [decided[i] != decided[j] for i in range(len(passes)) for j in range(i)]
+    apart = 1000 * np.mean(pairs, axis=0)
+    return mean(apart, clusters=passes[0].clusters, unit="decisions per 1,000", bounds=(0.0, 1000.0), skewed=True)

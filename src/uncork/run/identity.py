@@ -91,6 +91,12 @@ def test_rows(context: Context) -> str:
     return rows_hash(hashes, y, in_order=not split.has_ids)
 
 
+def answers_key(context: Context) -> str:
+    """What tells one model's answers on test from another's: the model, and of predictions the predictions."""
+    told = context.model.fingerprint()
+    return told if context.model.has_inputs else f"{told}-{_hash(hash_rows(context.split('test')).tobytes()).hex()}"
+
+
 def _ledger_type(split: Split) -> np.dtype[Any]:
     """float32 or int64, whatever the rows came in: one type for all runs, and too short rather than too long."""
     kind = getattr(getattr(split.take(np.arange(1)), "dtype", None), "kind", "f")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uncork.gather._contract import Context, gatherers
-from uncork.schema.artifacts import Facts, Pass, Profile, Relabelled, Request
+from uncork.schema.artifacts import CodeLength, Facts, Pass, Profile, Relabelled, Request
 from uncork.schema.contract import Probe
 from uncork.schema.errors import Unavailable
 from uncork.schema.pool import Pool, PoolData
@@ -54,7 +54,9 @@ class Plan:
 
     def unanswered(self, probe: Probe) -> str:
         """Why a probe can't be run for want of time; "" where it can. Of what it asks the pool, nothing is there."""
-        needed = [request for request in probe.requires.values() if not isinstance(request, Facts | Relabelled)]
+        needed = [
+            request for request in probe.requires.values() if not isinstance(request, Facts | Relabelled | CodeLength)
+        ]
         if len(needed) != 1 or not isinstance(pool := needed[0], Pool):
             return ""
         if "pool" in self.left_out:

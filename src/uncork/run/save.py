@@ -3,40 +3,157 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from uncork.gather.store import explained, write_atomically
+from uncork.models.aligned import Aligned
+from uncork.models.base import Model
+from uncork.models.code import code_fingerprint
+from uncork.models.ensemble import Ensemble
+from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
+from uncork.models.predictions import PredictionsModel
+from uncork.models.sklearn_model import SklearnModel
 from uncork.models.temperature import Tempered
+from uncork.models.torch_model import TorchModel
+from uncork.models.wrapped import Wrapped
+from uncork.run.load import Loaded, leaves
+from uncork.schema.errors import MissingExtra
 from uncork.schema.subject import Subject
+from uncork.train.recipe import Recipe
 
 
-def save_treated(folder: Path, subject: Subject, changes: list[str]) -> str:
-    """Writes `treated/treated.json` and, for a torch module, `treated/weights.safetensors`; returns the folder's name.
+def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str]) -> str:
+    """Writes `treated/treated.json` and the files that it names beside it; returns the folder's name.
 
-    The weights load with `uncork.load_weights(module, path)`; logits are then divided by treated.json's `temperature`,
-    and its `offset`, one number for each class or null, is added.
+    `model`: the one that was judged, its outputs in the order of the subject's classes. treated.json: `changes` in
+    words, `how` to load the model, names of `classes` where they were given, and `model`, a nest of parts: each has a
+    `kind`, what it was changed by, and the model `inner` or the `members` that it is around. Weights and maps are
+    .safetensors, estimators .skops, with the types to be `trusted` in loading them; a part that can't be saved has a
+    `reason`.
     """
     place = folder / "treated"
     with explained(place):
         place.mkdir(parents=True, exist_ok=True)
-    offset: Any = None
-    temperature, model = 1.0, subject.model
-    while isinstance(model, Tempered | Offset):
-        if isinstance(model, Tempered):
-            temperature *= model.temperature
-        else:
-            offset = model.offset / temperature + (0.0 if offset is None else offset)
-        model = model.inner
-    module: Any = getattr(model, "module", model)
-    about: dict[str, Any] = {"changes": changes, "temperature": temperature, "weights": None}
-    about["offset"] = None if offset is None else offset.tolist()
-    if hasattr(module, "state_dict"):
-        from safetensors.torch import save
-
-        state = {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
-        write_atomically(place / "weights.safetensors", save(state))
-        about["weights"] = "weights.safetensors"
+    built_with: dict[str, float] = {}
+    if isinstance(subject.recipe, Recipe):
+        sizes = {name: subject.recipe.default(name) for name in ("width", "depth")}
+        built_with = {name: size for name, size in sizes.items() if size is not None}
+    spec = _Writer(place, built_with).spec(model)
+    about = {"changes": changes, "how": _how(place, spec), "classes": subject.classes, "model": spec}
     write_atomically(place / "treated.json", json.dumps(about, indent=1, ensure_ascii=False))
     return place.name
+
+
+@dataclass
+class _Writer:
+    """Writes the parts' files, numbered as they are met. `built_with`: what the recipe's build takes by default."""
+
+    place: Path
+    built_with: dict[str, float]
+    written: int = 0
+
+    def spec(self, model: Model) -> dict[str, Any]:
+        """JSON that `load_treated` makes the model of again."""
+        if isinstance(model, Loaded):
+            return self.spec(model.inner)
+        change = self._change(model)
+        if change is not None and isinstance(model, Wrapped):
+            return {**change, "inner": self.spec(model.inner)}
+        if isinstance(model, Ensemble):
+            members = [self.spec(member) for member in model.models]
+            return {"kind": "ensemble", "weights": model.weights.tolist(), "members": members}
+        if isinstance(model, PredictionsModel):
+            return {"kind": "predictions", "task": model.task, "outputs": model.n_outputs}
+        if isinstance(model, TorchModel):
+            return self._module(model)
+        if isinstance(model, SklearnModel):
+            return self._estimator(model)
+        return _unsaved(type(model).__name__, "uncork doesn't know what it is made of: save it yourself")
+
+    def _change(self, model: Model) -> dict[str, Any] | None:
+        """What a model around another one changes; None of others."""
+        if isinstance(model, Tempered):
+            return {"kind": "temperature", "temperature": model.temperature}
+        if isinstance(model, Offset):
+            return {"kind": "offset", "offset": model.offset.tolist()}
+        if isinstance(model, Aligned):
+            return {"kind": "aligned", "columns": model.columns.tolist(), "classes": list(model.classes or ())}
+        if isinstance(model, Isotonic):
+            from safetensors.numpy import save
+
+            arrays = {name: part for k, (x, y) in enumerate(model.knots) for name, part in ((f"x{k}", x), (f"y{k}", y))}
+            return {"kind": "isotonic", "rows": model.rows, "file": self._keep("isotonic", "safetensors", save(arrays))}
+        return None
+
+    def _module(self, model: TorchModel) -> dict[str, Any]:
+        from safetensors.torch import save
+
+        state = model.module.state_dict().items()
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state if hasattr(value, "detach")}
+        return {
+            "kind": "module",
+            "class": type(model.module).__qualname__,
+            "file": self._keep("weights", "safetensors", save(tensors)) if tensors else None,
+            "built_with": self.built_with,
+            "task": model.task,
+            "outputs": model.n_outputs,
+            "probabilities": model._probabilities,
+            "features": model.describe()["feature_layer"],
+            "preprocess": _code(model.preprocess),
+        }
+
+    def _estimator(self, model: SklearnModel) -> dict[str, Any]:
+        name = type(model.estimator).__name__
+        try:
+            import skops.io
+
+            content = skops.io.dumps(model.estimator)
+            foreign = skops.io.get_untrusted_types(data=content)
+            skops.io.loads(content, trusted=foreign)  # a lambda is written down, but is not found again
+        except ImportError:
+            return _unsaved("estimator", str(MissingExtra("sklearn", f"saving {name}")))
+        except Exception as error:  # of whatever a pipeline may hold: what is left unsaved is said, and treat goes on
+            return _unsaved("estimator", f"skops can't save this {name} ({error}): save it yourself")
+        return {
+            "kind": "estimator",
+            "class": name,
+            "file": self._keep("estimator", "skops", content),
+            "trusted": foreign,
+            "task": model.task,
+            "preprocess": _code(model.preprocess),
+        }
+
+    def _keep(self, what: str, ending: str, content: bytes) -> str:
+        name = f"{what}-{self.written}.{ending}"
+        write_atomically(self.place / name, content)
+        self.written += 1
+        return name
+
+
+def _unsaved(kind: str, reason: str) -> dict[str, Any]:
+    return {"kind": kind, "file": None, "reason": reason}
+
+
+def _code(function: Any) -> str | None:
+    """A hash of what it does: the function itself is its user's to bring."""
+    return None if function is None else code_fingerprint(function)
+
+
+def _how(place: Path, spec: dict[str, Any]) -> str:
+    """Two lines of Python that load the model, or why they can't."""
+    parts = list(leaves(spec))
+    reasons = [part["reason"] for part in parts if "reason" in part]
+    if reasons:
+        return f"not to be loaded: {reasons[0]}"
+    trusted = sorted({name for part in parts for name in part.get("trusted", ())})
+    given = [repr(str(place))]
+    if any(part["kind"] == "module" for part in parts):
+        given.append("build=...")
+    if any(part.get("preprocess") for part in parts):
+        given.append("preprocess=...")
+    if trusted:
+        given.append(f"trusted={trusted}")
+    return f"from uncork import load_treated\nmodel = load_treated({', '.join(given)})"

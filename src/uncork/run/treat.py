@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,32 @@ import numpy as np
 
 from uncork.derived.copies import TOLERATED, copies
 from uncork.gather._contract import Context, gatherers
-from uncork.remedies._contract import remedies as known_remedies
-from uncork.remedies.drop_examples import given_probabilities, listed
+from uncork.remedies._flagged import given_probabilities
+from uncork.remedies.drop_examples import listed
+from uncork.remedies.relabel import corrected
 from uncork.run.admit import admit
 from uncork.run.bench import Bench
+from uncork.run.examine import Examined, failure
 from uncork.run.executor import Executor
 from uncork.run.folder import RunFolder
 from uncork.run.identity import identity
+from uncork.run.price import investments, prices
 from uncork.run.progress import Progress, Silent, duration, working
 from uncork.run.save import save_treated
 from uncork.run.source import subject_of
 from uncork.run.verify import Attempt, verify
+from uncork.run.worth import seconds_of_training, worth_trying
 from uncork.schema.artifacts import Fingerprints, FingerprintsData
 from uncork.schema.contract import Remedy
-from uncork.schema.errors import BadInput, Unavailable, UncorkError
+from uncork.schema.errors import BadInput, DiskFull, MissingExtra, Unavailable
 from uncork.schema.finding import Finding
 from uncork.schema.report import Report, Treatment
 from uncork.schema.subject import Subject
+
+Todo = list[tuple[Remedy, Finding]]
+
+#: What can be given, and the remedy that it is for.
+EVIDENCE = {"drop": "drop-examples", "labels": "relabel", "out_of_fold": "drop-examples"}
 
 
 def treat(
@@ -36,6 +45,8 @@ def treat(
     *,
     budget: str | float = "10m",
     remedies: Sequence[str] | None = None,
+    dry_run: bool = False,
+    price: str | Mapping[str, float] | None = None,
     evidence: Mapping[str, Any] | None = None,
     subject: Subject | None = None,
     backend: str = "loky",
@@ -44,61 +55,48 @@ def treat(
 ) -> Report:
     """Tries remedies on an audited subject, keeps those that help on validation, and proves the result once on test.
 
-    A remedy helps when it beats both the model before it and its control of equal compute. `remedies`: ids to try,
-    default those of proven and of undetermined findings, gates first. `evidence`: what some remedies can be given,
-    `{"drop": ids of train rows}` or `{"out_of_fold": (n, K) probabilities}`. `subject`: needed where the run was made
-    from Python objects in another process. `backend`, `address`: as of `audit`. Raises BadInput where the run
-    can't be treated.
+    A remedy helps when it beats both the model before it and its control of equal compute, on average over training
+    seeds where it trains. After one that trains is kept, what is left to mend is measured again. `remedies`: ids to
+    try, in any case; default those of proven findings, and of undetermined ones that may well be worth it.
+    `dry_run`: tries nothing; the report says what would be tried, and its price. `price`: of a label and of an hour of
+    training, {"label": .3, "gpu-hour": 2}: investments are ranked, and tried, by gain per money. `evidence`: what some
+    remedies can be given: `{"drop": ids of train rows}`, `{"labels": {id: label}}`, `{"out_of_fold": (n, K)
+    probabilities}`. `subject`: needed where the run was made from Python objects in another process. `backend`,
+    `address`: as of `audit`. Given again it goes on from where it was stopped. Raises BadInput where the run can't be
+    treated.
     """
-    started, progress, seconds = time.perf_counter(), progress or Silent(), duration(budget)
+    started, progress, ends = time.perf_counter(), progress or Silent(), time.monotonic() + duration(budget)
     folder, report, subject = _find(report_or_folder, subject)
-    seed = int(report.plan["seed"])
-    admitted = admit(subject, describe_only=False, seed=seed, fan=Executor(backend, address))
-    prints = gatherers()[Fingerprints].gather(Fingerprints(), admitted.context)
-    before = folder.about()
-    about = identity(admitted.context, prints, before["source"], describe_only=False)
-    if "pool" in before["fingerprints"]:  # what was brought to the audit is not asked for again
-        about["fingerprints"]["pool"] = before["fingerprints"]["pool"]
-    about["relabelled"] = before.get("relabelled", "")
-    RunFolder.open(folder.path, about)
-    refuse_shared_rows(prints)
+    bench = _bench(folder, report, subject, evidence or {}, Executor(backend, address))
+    if price is not None:
+        rows, training = len(bench.present.subject.train or ()), _training(bench, folder, progress)
+        report = replace(report, investments=investments(report.findings, prices(price), rows=rows, training=training))
+    order, given = [i.finding for i in report.investments], [EVIDENCE[key] for key in evidence or ()]
+    todo = worth_trying(report.findings, remedies, bench.delta, order=order, given=given)
+    if any(not remedy.fits_on_validation for remedy, _ in todo):
+        bench.training = _training(bench, folder, progress)
+    if dry_run:
+        planned = [bench.planned(remedy, finding, ends - time.monotonic()) for remedy, finding in todo]
+        return replace(report, treatments=tuple(planned), verification=None)
 
-    # Try what is worth trying; each remedy starts from what was kept before it.
-    evidence = checked(evidence or {}, admitted.context)
-    bench = Bench(admitted.context, folder, about, float(report.subject["metric"]["delta"]), evidence)
-    todo = worth_trying(report, remedies)
-    trains = any(remedy.price(subject, 1.0) > remedy.price(subject, 0.0) for remedy, _ in todo)
-    training, judging = bench.price_of_training() if trains else 0.0, bench.price_of_judging()
-    treatments: list[Treatment] = []
-    attempts: list[Attempt] = []
-    for remedy, finding in todo:
-        price = remedy.price(subject, training) + judging
-        if time.perf_counter() - started + price > seconds:
-            reason = f"would take about {price:.0f} s, more than is left of the budget: give a larger --budget"
-            treatments.append(_left_out(remedy, finding, reason))
-            continue
-        with working(progress, f"trying {remedy.id}", price):
-            try:
-                attempt = bench.attempt(remedy, finding)
-            except Unavailable as e:
-                treatments.append(_left_out(remedy, finding, str(e)))
-                continue
-            except UncorkError as e:  # such as a training that diverged: a result, and the other remedies go on
-                treatments.append(replace(_left_out(remedy, finding, str(e)), verdict="error"))
-                continue
-        treatments.append(attempt.treatment)
-        if remedy.yardstick != "gate":
-            attempts.append(attempt)
+    def again(done: Collection[str]) -> Todo:
+        """What trained and was kept changes what is left to mend."""
+        if remedies is not None:
+            return todo
+        bench.examine_again(done, ends - time.monotonic(), progress)
+        return worth_trying(bench.examined.findings, None, bench.delta, order=order, given=given)
+
+    treatments, attempts = try_all(bench, todo, ends, progress, again)
 
     # Open test once, if there is something to prove.
     verification = None
     if any(a.treatment.kept for a in attempts):
-        with working(progress, "proving it on test", bench.price_of_proof(len(attempts))):
+        with working(progress, "proving it on test", bench.seconds_of_proof(attempts)):
             verification, proven = verify(bench.baseline, bench.present, attempts)
         by_remedy = {t.remedy: t for t in proven}
         treatments = [by_remedy.get(t.remedy, t) for t in treatments]
     if bench.changes:
-        name = save_treated(folder.path, bench.present.subject, bench.changes)
+        name = save_treated(folder.path, bench.present.subject, bench.present.model, bench.changes)
         treatments = [replace(t, model=name) if t.kept else t for t in treatments]
     treated = replace(
         report,
@@ -108,6 +106,72 @@ def treat(
         live=subject,
     )
     return folder.save(treated)
+
+
+def _bench(
+    folder: RunFolder, report: Report, subject: Subject, evidence: Mapping[str, Any], executor: Executor
+) -> Bench:
+    """The subject as it was audited. Raises BadInput where it is another one by now, or can't be treated."""
+    context = admit(subject, describe_only=False, seed=int(report.plan["seed"]), fan=executor).context
+    prints = gatherers()[Fingerprints].gather(Fingerprints(), context)
+    before = folder.about()
+    about = identity(context, prints, before["source"], describe_only=False)
+    if "pool" in before["fingerprints"]:  # what was brought to the audit is not asked for again
+        about["fingerprints"]["pool"] = before["fingerprints"]["pool"]
+    about["relabelled"] = before.get("relabelled", "")
+    RunFolder.open(folder.path, about)
+    refuse_shared_rows(prints)
+    check_evidence(evidence, context)
+    store = folder.store(about)
+    delta = float(report.subject["metric"]["delta"])
+    return Bench(context, Examined(context, report.findings, store), store, delta, evidence)
+
+
+def try_all(
+    bench: Bench, todo: Todo, ends: float, progress: Progress, again: Callable[[Collection[str]], Todo]
+) -> tuple[list[Treatment], list[Attempt]]:
+    """Every remedy once, each on what was kept before it. `again`: what is left to try, after one that trains is kept.
+
+    Attempts are of those that were judged by a metric. `ends`: on the monotonic clock.
+    """
+    treatments: list[Treatment] = []
+    attempts: list[Attempt] = []
+    while todo:
+        remedy, finding = todo[0]
+        treatment, attempt = tried(bench, remedy, finding, ends - time.monotonic(), progress)
+        treatments.append(treatment)
+        if attempt is not None and remedy.yardstick != "gate":
+            attempts.append(attempt)
+        done = {t.remedy for t in treatments}
+        if treatment.kept and not remedy.fits_on_validation and not remedy.combines:
+            todo = again(done)
+        todo = [pair for pair in todo if pair[0].id not in done]
+    return treatments, attempts
+
+
+def tried(
+    bench: Bench, remedy: Remedy, finding: Finding, left: float, progress: Progress
+) -> tuple[Treatment, Attempt | None]:
+    """What came of one remedy. That it can't be applied, or its training diverges, is a result: the others go on."""
+    try:
+        if not (seeds := bench.seeds(remedy, left)):
+            dear = f"would take about {bench.seconds_of(remedy, bench.fewest):.0f} s, more than is left of the budget"
+            return bench.left_out(remedy, finding, f"{dear}: give a larger --budget"), None
+        with working(progress, f"trying {remedy.id}", bench.seconds_of(remedy, seeds)):
+            attempt = bench.attempt(remedy, finding, seeds)
+    except (Unavailable, MissingExtra) as error:
+        return bench.left_out(remedy, finding, str(error)), None
+    except DiskFull:
+        raise
+    except Exception as error:  # the user's own code among others
+        return bench.left_out(remedy, finding, failure(error), "error"), None
+    return attempt.treatment, attempt
+
+
+def _training(bench: Bench, folder: RunFolder, progress: Progress) -> float:
+    """Seconds of one training."""
+    with working(progress, "pricing a training", 0):
+        return seconds_of_training(bench.present, folder.timed())
 
 
 def refuse_shared_rows(prints: FingerprintsData) -> None:
@@ -125,16 +189,20 @@ def refuse_shared_rows(prints: FingerprintsData) -> None:
         )
 
 
-def checked(evidence: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+def check_evidence(evidence: Mapping[str, Any], context: Context) -> None:
     """What the user gave along, checked against train before anything is trained. Raises BadInput."""
     train = context.subject.train
+    unknown = [key for key in evidence if key not in EVIDENCE]
+    if unknown:
+        raise BadInput(f"evidence {unknown[0]!r} is not known: give {', '.join(EVIDENCE)}")
     if evidence and train is None:
         raise BadInput("evidence is about rows of train, and no train split was given")
     if "drop" in evidence:
         listed(evidence["drop"], train.ids)
+    if "labels" in evidence:
+        corrected(evidence["labels"], train, context.facts.classes, context.facts.task)
     if "out_of_fold" in evidence:
         given_probabilities(evidence["out_of_fold"], len(train), len(context.facts.classes))
-    return evidence
 
 
 def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolder, Report, Subject]:
@@ -153,33 +221,3 @@ def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolde
         )
     subject = subject or report.live or subject_of(folder.about()["source"], folder.path)
     return folder, report, subject
-
-
-def worth_trying(report: Report, asked: Sequence[str] | None) -> list[tuple[Remedy, Finding]]:
-    """(remedy, finding) in the order of trying: gates, what trains, what is fitted on validation.
-
-    Asked for, a remedy is tried in any case.
-    """
-    known = known_remedies()
-    for id in asked or ():
-        if id not in known:
-            raise BadInput(f"there is no remedy {id!r}: choose from {', '.join(known)}")
-    chosen: dict[str, Finding] = {}
-    for finding in report.findings:
-        for id in finding.remedies:
-            if id in known and id not in chosen and (id in asked if asked is not None else _open(finding)):
-                chosen[id] = finding
-    missing = [id for id in asked or () if id not in chosen]
-    if missing:
-        raise BadInput(f"{missing[0]} mends no finding of this report: its probe was left out or is not applicable")
-    # What is fitted on validation comes last: training again would undo it.
-    pairs = [(known[id], finding) for id, finding in chosen.items()]
-    return sorted(pairs, key=lambda pair: (pair[1].tier != "gate", pair[0].fits_on_validation))
-
-
-def _open(finding: Finding) -> bool:
-    return finding.verdict in ("bottleneck", "undetermined")
-
-
-def _left_out(remedy: Remedy, finding: Finding, reason: str) -> Treatment:
-    return Treatment(remedy.id, finding.id, remedy.safety, "validation", "not-applicable", False, reason=reason)

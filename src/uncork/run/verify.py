@@ -1,4 +1,5 @@
-"""The only module that sees the outputs on test: it describes, and it proves what was kept. It chooses nothing."""
+"""The only module that runs a model on test: to describe it, to prove what was kept, and for a comparison that asks for
+test. Whatever is judged on test is counted in the ledger first. It chooses nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from uncork.derived.copies import copies
+from uncork.derived.gains import gain_of
 from uncork.gather._contract import Context
 from uncork.gather.forward import forward
 from uncork.gather.store import Store
 from uncork.run import ledger
 from uncork.run.figures import side_effects
-from uncork.run.identity import metric_key, test_rows
+from uncork.run.identity import answers_key, metric_key, test_rows
 from uncork.run.progress import Progress, working
 from uncork.schema.artifacts import FingerprintsData, Pass, PassData
 from uncork.schema.finding import Estimate
@@ -53,13 +55,17 @@ def on_test(context: Context) -> PassData:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One remedy that was tried: the models before it, after it, and its control, and how it was judged."""
+    """One remedy that was tried: the model before it, those after it and its controls by seed, and how it was judged.
+
+    The first model after it is the one that is kept. `margin`: what may be lost, in the yardstick's display unit.
+    """
 
     treatment: Treatment
     yardstick: Metric
     before: Context
-    after: Context
-    control: Context
+    after: tuple[Context, ...]
+    control: tuple[Context, ...]
+    margin: float = 0.0
 
 
 def verify(
@@ -86,8 +92,9 @@ def verify(
         return passes[key]
 
     before, after = outputs(original), outputs(final)
+    margin = min(a.margin for a in attempts if a.treatment.kept and a.yardstick is yardstick)
     gained = gain(yardstick, before, after)
-    p = p_value(gained)
+    p = p_value(gained.shifted(margin))
     proven = p is not None and p <= alpha
     verification = Verification(
         opening=opening,
@@ -97,6 +104,7 @@ def verify(
         gain=gained,
         proven=proven,
         yardstick=yardstick.name,
+        margin=margin,
         side_effects=side_effects(original.facts.metric, before, after),
     )
     if not proven:
@@ -109,9 +117,10 @@ def _attempts_on_test(
 ) -> tuple[Treatment, ...]:
     rows = []
     for attempt in attempts:
-        before, after, control = (outputs(c) for c in (attempt.before, attempt.after, attempt.control))
-        gained, against = gain(attempt.yardstick, before, after), gain(attempt.yardstick, control, after)
-        values = [p_value(gained), p_value(against)]
+        before = outputs(attempt.before)
+        after, control = ([outputs(c) for c in side] for side in (attempt.after, attempt.control))
+        gained, against = (gain_of(attempt.yardstick, side, after) for side in ([before], control))
+        values = [p_value(gained.shifted(attempt.margin)), p_value(against.shifted(attempt.margin))]
         # Helping means both: better than before, and better than its control. The worse of the two decides.
         rows.append((attempt, gained, against, 1.0 if None in values else max(v for v in values if v is not None)))
     held = holm([row[3] for row in rows], alpha)
@@ -119,11 +128,10 @@ def _attempts_on_test(
         replace(
             attempt.treatment,
             stage="test",
-            verdict="helps" if helps else _otherwise(gained),
+            verdict="helps" if helps else _otherwise(gained.shifted(attempt.margin)),
             realised=gained,
             against_control=against,
             p_value=p,
-            side_effects=(),
         )
         for (attempt, gained, against, p), helps in zip(rows, held, strict=True)
     )
@@ -134,8 +142,9 @@ def _otherwise(gained: Estimate) -> TreatmentVerdict:
 
 
 def _question(original: Context, final: Context, attempts: Sequence[Attempt]) -> str:
-    asked = [metric_key(original.facts.metric), original.model.fingerprint(), final.model.fingerprint()]
+    asked = [metric_key(original.facts.metric), answers_key(original), answers_key(final)]
     for attempt in attempts:
         asked += [attempt.treatment.remedy, metric_key(attempt.yardstick)]
-        asked += [context.model.fingerprint() for context in (attempt.before, attempt.after, attempt.control)]
+        # Of several seeds the first, so that the question is the same however many there was time for.
+        asked += [answers_key(c) for c in (attempt.before, attempt.after[0], attempt.control[0])]
     return "|".join(asked)

@@ -108,6 +108,16 @@ class Trial(Request):
 
 
 @dataclass(frozen=True)
+class CodeLength(Request):
+    """Bits in which families simpler than the model write train's labels, each row by fits on others."""
+
+    kind: ClassVar[str] = "code-length"
+
+    def label(self) -> str:
+        return "description lengths of simpler families"
+
+
+@dataclass(frozen=True)
 class Relabelled(Request):
     """Rows of train that were labelled anew, and random ones to label anew."""
 
@@ -294,6 +304,19 @@ class TrialData:
     fitted_rows: int
     winner: str
     passed: PassData
+
+
+@dataclass(frozen=True, eq=False)
+class CodeLengthData:
+    """Answer to `CodeLength`. families: those that were fitted. bits (f, 3, n): what each row of train costs by fits on
+    an eighth, a quarter and a half of train that did not see it, mean over them. seconds: wall time of the fits of each
+    family. reason: why there is none, or not every family; "" where there is.
+    """
+
+    families: tuple[str, ...]
+    bits: Float[np.ndarray, "f 3 n"]
+    seconds: tuple[float, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)

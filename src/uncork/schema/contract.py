@@ -19,6 +19,7 @@ from uncork.schema.artifacts import Request
 from uncork.schema.finding import Column, Measurement, NotApplicable, Tier
 
 Safety = Literal["safe", "checked", "advice"]
+Yardstick = Literal["metric", "log-loss", "gate", "tolerance"]
 
 PROBE_SECTIONS = (
     "What it measures",
@@ -37,7 +38,9 @@ GATHERER_SECTIONS = ("What it gathers", "How it streams", "What it costs")
 class Probe:
     """One bottleneck's measurement: metadata and a pure function of artifacts.
 
-    `spoils`: for a gate, the figures that can't be trusted while it is open.
+    `spoils`: for a gate, the figures that can't be trusted while it is open. `buys`: for an investment, what its
+    headroom costs: (labels, as a multiple of train's rows; trainings by the recipe). `promises`: the remedy whose gain
+    the headroom is, where it is one remedy's: predicted, to be compared with what is realised.
     """
 
     id: str
@@ -51,6 +54,8 @@ class Probe:
     doc: str
     preview: bool = False
     spoils: str = ""
+    buys: tuple[float, float] = (0.0, 0.0)
+    promises: str = ""
     sections = PROBE_SECTIONS
 
     def __call__(self, **artifacts: Any) -> Measurement | NotApplicable:
@@ -61,19 +66,26 @@ class Probe:
 class Remedy:
     """One intervention: a subject without its test split → a treated subject, and its equal-compute control.
 
-    `yardstick`: what the remedy is judged by: the subject's "metric", a row score such as "log-loss", or "gate"
-    (the finding must close). `fits_on_validation`: it then gets half of validation and is judged on the rest.
+    `yardstick`: what the remedy is judged by: the subject's "metric", a row score such as "log-loss", "gate" (the
+    finding must close), or "tolerance" (the metric must not be worse by δ: what is gained is elsewhere).
+    `fits_on_validation`: it then gets half of validation and is judged on the rest.
+    `price`: (subject, seeds) → trainings by the recipe that the remedy, its models and its controls take.
+    `combines`: its model is made of several, which training again would undo: tried after all others that train.
+    `as_is`: the control is the model or the recipe as it is, at less compute than the remedy on purpose: more training
+    would only flatter the remedy.
     """
 
     id: str
     title: str
     safety: Safety
-    yardstick: Literal["metric", "log-loss", "gate"]
+    yardstick: Yardstick
     fits_on_validation: bool
     apply: Callable[..., Any]
     control: Callable[..., Any]
     price: Callable[..., float]
     doc: str
+    as_is: bool = False
+    combines: bool = False
     sections = REMEDY_SECTIONS
 
 

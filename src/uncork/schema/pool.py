@@ -22,11 +22,14 @@ from uncork.schema.given_pool import FoldTable, GivenPool, of_checkpoints, of_pr
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, UInt8
 
+#: What the arms of "tuning" multiply the learning rate by.
+RATES: Mapping[str, float] = {"lr-over-8": 1 / 8, "lr-x8": 8.0, "lr-over-64": 1 / 64, "lr-x64": 64.0}
+
 #: What can be asked by changing one thing, and the arms that answer it; of several, the one screened best is confirmed.
 #: In the order in which they are trained; where the budget is short they are left out from the end.
 QUESTIONS: Mapping[str, tuple[str, ...]] = {
     "labels": ("drop-flagged",),
-    "tuning": ("lr-over-8", "lr-x8", "lr-over-64", "lr-x64"),
+    "tuning": tuple(RATES),
     "regularisation": ("decay-x30",),
     "steps": ("steps-x4",),
     "capacity": ("width-x4",),

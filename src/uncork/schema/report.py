@@ -13,7 +13,9 @@ from uncork.schema.finding import Estimate, Finding
 
 SCHEMA_VERSION = 1
 
-TreatmentVerdict = Literal["helps", "hurts", "undetermined", "closed", "still-open", "not-applicable", "error"]
+TreatmentVerdict = Literal[
+    "helps", "hurts", "undetermined", "closed", "still-open", "not-applicable", "error", "planned"
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ class Treatment:
     `against_control`: gain over the same compute with the remedy left out, on the same rows.
     `on_validation`: the gain by which it was kept or dropped; `realised` itself while test was not opened for it.
     `predicted`: what the probe promised, in the same unit, where it promised anything.
-    `side_effects`: other figures before and after. `p_value`: of the remedy gaining nothing (one-sided).
+    `side_effects`: other figures before and after, on validation. `p_value`: of the remedy gaining nothing (one-sided).
+    `seeds`: models of the remedy, and as many of its control, that the gains are the mean of; the first is kept.
+    `trainings`: what it was priced at, in trainings by the recipe. `round`: 1 for what the audit found, and one more
+    each time the subject was examined again after something was kept.
     """
 
     remedy: str
@@ -51,7 +56,25 @@ class Treatment:
     changes: str = ""
     reason: str = ""
     p_value: float | None = None
+    seeds: int = 1
+    trainings: float = 0.0
+    round: int = 1
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Investment:
+    """What an investment gains, and what it costs: `labels` new ones, `hours` of training, together `money`.
+
+    `per_money`: the gain for one unit of money, None where it costs nothing at these prices.
+    """
+
+    finding: str
+    gain: Estimate
+    labels: int
+    hours: float
+    money: float
+    per_money: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +82,8 @@ class Verification:
     """The one opening of test: the final model against the original, in `yardstick`.
 
     `alpha`: what this opening, the `opening`-th of these rows, may spend. `side_effects`: the metric and other figures
-    on test before and after, described and not tested.
+    on test before and after, described and not tested. `margin`: proven is that no more than this is lost, where only
+    remedies were kept whose gain is elsewhere (in size, in time).
     """
 
     opening: int
@@ -70,6 +94,7 @@ class Verification:
     gain: Estimate
     proven: bool
     side_effects: tuple[SideEffect, ...] = ()
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +122,7 @@ class Report:
     findings: tuple[Finding, ...]
     treatments: tuple[Treatment, ...] = ()
     verification: Verification | None = None
+    investments: tuple[Investment, ...] = ()
     plan: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)

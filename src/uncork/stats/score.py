@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -91,12 +91,12 @@ def score(metric: Metric, passed: PassData) -> Estimate:
         estimate = mean(each + value, clusters=passed.clusters, unit=metric.unit)
         estimate = of_two_classes(estimate, each, passed, single=True)
     else:
-        bounds = _bounds(metric)
+        bounds = bounds_of(metric)
         estimate = mean(each + value, clusters=passed.clusters, unit=metric.unit, bounds=bounds, skewed=True)
     return estimate.scaled(metric.scale, metric.unit)
 
 
-def _bounds(metric: Metric, *, paired: bool = False) -> tuple[float, float] | None:
+def bounds_of(metric: Metric, *, paired: bool = False) -> tuple[float, float] | None:
     """The least and the most that a row's part can be or, `paired`, change by on the same label; None: no limit."""
     if metric.kind in _SHARES:
         return (-1.0, 1.0) if paired else (0.0, 1.0)
@@ -125,24 +125,42 @@ def gain(metric: Metric, before: PassData, after: PassData) -> Estimate:
     1,000 rows up), error over groups .97 (.93), log-loss .97 and .96 (.93);
     RMSE by t .95 and .94, with t residuals on 8 d.f. .94 and .94, and by Hall's .94 to .93.
     """
-    if len(before) != len(after) or not np.array_equal(before.y, after.y):
+    return mean_gain(metric, [before], [after])
+
+
+def mean_gain(metric: Metric, before: Sequence[PassData], after: Sequence[PassData]) -> Estimate:
+    """What the models of `after` gain on average over those of `before`, as `gain`: of these very models.
+
+    Rows are drawn again, the models are not: their luck as trainings is part of the truth. Each row counts with the
+    mean of its parts over a side's models, so that sides may have different numbers of them. Where there are several,
+    error and accuracy take t with one row mended and one broken added, which for one model each is Bonett–Price's.
+    """
+    first = before[0]
+    if not all(len(p) == len(first) and np.array_equal(p.y, first.y) for p in (*before, *after)):
         raise ValueError("a paired gain needs the same rows and labels before and after")
     if metric.kind == "callable":
-        old, new = _custom(metric, before), _custom(metric, after)
+        old, new = ([_custom(metric, p) for p in side] for side in (before, after))
 
         def difference(chosen: np.ndarray) -> float:
-            return metric.sign * (old(chosen) - new(chosen))
+            figures = [np.mean([figure(chosen) for figure in side]) for side in (old, new)]
+            return float(metric.sign * (figures[0] - figures[1]))
 
-        return bootstrap(difference, before.clusters, generator(0, "gain", metric.name), unit=metric.unit)
-    if metric.kind in _SHARES and not clustered(before.clusters, len(before)):
-        wrong_before, wrong_after = before.predicted != before.y, after.predicted != after.y
+        return bootstrap(difference, first.clusters, generator(0, "gain", metric.name), unit=metric.unit)
+    if metric.kind in _SHARES and not clustered(first.clusters, len(first)) and len(before) == len(after) == 1:
+        wrong_before, wrong_after = first.predicted != first.y, after[0].predicted != first.y
         mended, broken = int((wrong_before & ~wrong_after).sum()), int((~wrong_before & wrong_after).sum())
-        return bonett_price(mended, broken, len(before)).scaled(metric.scale, metric.unit)
-    value_before, each_before = influence(metric, before)
-    value_after, each_after = influence(metric, after)
+        return bonett_price(mended, broken, len(first)).scaled(metric.scale, metric.unit)
+    value_before, each_before = _mean_influence(metric, before)
+    value_after, each_after = _mean_influence(metric, after)
     change = metric.sign * (each_before - each_after + value_before - value_after)
-    bounds, skewed = _bounds(metric, paired=True), metric.kind not in ("auc", "rmse")
-    estimate = mean(change, clusters=before.clusters, unit=metric.unit, bounds=bounds, skewed=skewed)
+    bounds, skewed = bounds_of(metric, paired=True), metric.kind not in ("auc", "rmse")
+    estimate = mean(change, clusters=first.clusters, unit=metric.unit, bounds=bounds, skewed=skewed)
     if metric.kind == "auc":
-        estimate = of_two_classes(estimate, each_before - each_after, before)
+        estimate = of_two_classes(estimate, each_before - each_after, first)
     return estimate.scaled(metric.scale, metric.unit)
+
+
+def _mean_influence(metric: Metric, passes: Sequence[PassData]) -> tuple[float, Float[np.ndarray, " n"]]:
+    """`influence` on the mean of the models' figures."""
+    values, each = zip(*(influence(metric, p) for p in passes), strict=True)
+    return float(np.mean(values)), np.mean(each, axis=0)

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from uncork.schema.artifacts import FactsData, FingerprintsData, PassData, RelabelledData, TrialData, TwoSampleData
+from uncork.schema.artifacts import (
+    CodeLengthData,
+    FactsData,
+    FingerprintsData,
+    PassData,
+    RelabelledData,
+    TrialData,
+    TwoSampleData,
+)
 from uncork.schema.metric import Metric
 from uncork.schema.subject import REQUIREMENTS
 
@@ -120,3 +128,11 @@ def a_two_sample(
 def no_two_sample(reason: str = "only predictions were given") -> TwoSampleData:
     """What a subject has whose rows can't be told apart."""
     return a_two_sample(0, 0, reason=reason)
+
+
+def a_code_length(n: int = 400, *, seed: int = 0, **bits: float) -> CodeLengthData:
+    """Families' bits of n rows of train: each row's by chance, of that mean, with models of any size."""
+    rng = np.random.default_rng((seed, 13))
+    each = [mean * rng.exponential(size=(3, n)) for mean in bits.values()]
+    blocks = np.array(each, np.float32).reshape(len(bits), 3, n)
+    return CodeLengthData(tuple(bits), blocks, (0.1,) * len(bits), "" if bits else "no train")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from uncork.data.split import Split
 from uncork.models.tensors import REFUSALS, call, place, reference, refusal, to_tensors
@@ -25,12 +26,16 @@ EVALUATION_ROWS = 1024
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """`module` in eval mode; `steps` taken; `loss`: mean training loss of each epoch; whether it stopped early."""
+    """`module` in eval mode; `steps` taken; `loss`: mean training loss of each epoch; whether it stopped early.
+
+    `validation_loss`: of the weights after each epoch, where a validation split was given.
+    """
 
     module: nn.Module
     steps: int
     loss: list[float]
     stopped_early: bool
+    validation_loss: list[float] = field(default_factory=list)
 
 
 def fit(
@@ -44,6 +49,7 @@ def fit(
     class_weight: np.ndarray | None = None,
     validation: Split | None = None,
     patience: int | None = None,
+    average: float | None = None,
     width: float | None = None,
     depth: float | None = None,
     device: str | torch.device | None = None,
@@ -53,12 +59,13 @@ def fit(
 
     `sample_weight` (n,) and `class_weight` (K,) multiply, scaled to mean 1 over train. `validation`: the weights of
     the epoch with the lowest loss on it are kept, and training ends after `patience` epochs without a lower one.
+    `average`: stochastic weight averaging over this last share of the steps: the learning rate stays what it is before
+    them, the weights are the mean of those after each of them, BatchNorm's statistics the averaged net's on train.
     `progress(step, steps)` is called after each step. Bit-reproducible under `seed` on one CPU, initial weights
     included; the global random state of torch is left as it was. Raises BadInput where data and module don't fit,
     UncorkError where the loss is no longer finite.
     """
-    if patience is not None and (validation is None or patience < 1):
-        raise BadInput(f"patience is {patience}: give 1 or more, and a validation split to judge by")
+    _check(patience, average, validation)
     total = recipe.steps(len(train)) if steps is None else steps
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     targets = Targets(recipe.loss, train, sample_weight=sample_weight, class_weight=class_weight)
@@ -70,34 +77,60 @@ def fit(
         module = recipe.make(width=width, depth=depth).to(device).train()
         optimizer = make_optimizer(recipe, module)
         best = _Best(module)
+        mean = _Mean(module, total, average)
         history: list[float] = []
+        judgements: list[float] = []
         step = 0
+
+        def outputs(rows: np.ndarray) -> torch.Tensor:
+            batch = _drawn(train.take(rows), recipe.augment, augmenting, preprocess)
+            return _forward(module, batch, device, preprocess)
+
         while step < total:
             summed, seen = 0.0, 0
             for rows in epoch_batches(len(train), recipe.batch_size, seed, epoch=len(history)):
                 if step == total:
                     break
-                batch = to_tensors(train.take(rows), preprocess)
-                if recipe.augment is not None:
-                    batch = recipe.augment(batch, augmenting)
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.lr * lr_factor(recipe.schedule, step, total)
-                loss = targets.loss(_forward(module, batch, device, preprocess), rows)
+                    group["lr"] = recipe.lr * lr_factor(recipe.schedule, min(step, mean.held), total)
+                loss = targets.loss(outputs(rows), rows)
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 optimizer.step()
                 step += 1
+                mean.see(step)
                 value = _finite(loss.item(), recipe, step)
                 summed, seen = summed + value * len(rows), seen + len(rows)
                 if progress is not None:
                     progress(step, total)
             history.append(summed / seen)
             if validation is not None and judged is not None:
-                best.see(_evaluate(module, validation, judged, device, preprocess))
+                judgements.append(_evaluate(module, validation, judged, device, preprocess))
+                best.see(judgements[-1])
                 if patience is not None and best.epochs_since >= patience:
                     break
         best.restore()
-    return Trained(module.eval(), step, history, stopped_early=step < total)
+        if mean.restore():
+            _settle_norms(module, outputs, epoch_batches(len(train), recipe.batch_size, seed, epoch=len(history)))
+    return Trained(module.eval(), step, history, stopped_early=step < total, validation_loss=judgements)
+
+
+def _check(patience: int | None, average: float | None, validation: Split | None) -> None:
+    if patience is not None and (validation is None or patience < 1):
+        raise BadInput(f"patience is {patience}: give 1 or more, and a validation split to judge by")
+    if average is not None and (validation is not None or not 0 < average <= 1):
+        raise BadInput(f"average is {average}: give a share of the steps above 0, and no validation split to choose by")
+
+
+def _drawn(
+    batch: Any, augment: Callable[..., Any] | None, random: torch.Generator, preprocess: Callable[[Any], Any] | None
+) -> Any:
+    """A batch as the net is trained on it."""
+    change_rows = getattr(augment, "rows", None)
+    if change_rows is not None:
+        batch = change_rows(batch, random)
+    batch = to_tensors(batch, preprocess)
+    return batch if augment is None else augment(batch, random)
 
 
 class _Best:
@@ -115,6 +148,50 @@ class _Best:
     def restore(self) -> None:
         if self.state is not None:
             self.module.load_state_dict(self.state)
+
+
+class _Mean:
+    """Keeps the mean of the weights after each step of the last share; None for no steps at all.
+
+    `held`: the step whose learning rate stays from then on.
+    """
+
+    def __init__(self, module: nn.Module, total: int, share: float | None) -> None:
+        self.start = total - (0 if share is None else max(1, round(share * total)))
+        self.held, self.seen = max(0, self.start - 1), 0
+        self.parameters = list(module.parameters())
+        self.mean: list[torch.Tensor] = []
+
+    @torch.no_grad()
+    def see(self, step: int) -> None:
+        if step > self.start:
+            self.seen += 1
+            self.mean = self.mean or [p.detach().clone() for p in self.parameters]
+            for mean, parameter in zip(self.mean, self.parameters, strict=True):
+                mean.lerp_(parameter, 1 / self.seen)
+
+    @torch.no_grad()
+    def restore(self) -> bool:
+        """Whether there was anything to average."""
+        for mean, parameter in zip(self.mean, self.parameters, strict=False):
+            parameter.copy_(mean)
+        return bool(self.mean)
+
+
+@torch.no_grad()
+def _settle_norms(module: nn.Module, outputs: Callable[[np.ndarray], Any], batches: Iterator[np.ndarray]) -> None:
+    """BatchNorm's running statistics become the mean over these batches; all else is in eval mode as they pass."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    module.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for a plain mean
+        norm.train()
+    for rows in batches if norms else ():
+        outputs(rows)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _finite(loss: float, recipe: Recipe, step: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
+_USUAL_DECAY = {"adamw": 0.01}  # 5e-4 where it is a penalty in the loss
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Recipe:
     `schedule`: "cosine" to 0, "constant", or "step" (÷ 10 at half and at three quarters of the steps).
     `loss`: `(outputs, y) -> loss of each row, or their mean`; None for cross-entropy where y holds classes, squared
     error where it holds floats. `augment`: `(batch tensor, torch.Generator) -> batch tensor`, after preprocess, on
-    the CPU. `weight_decay` spares biases and norms; "sgd" has momentum .9. Raises BadInput for values out of range.
+    the CPU; where it has a method `rows`, that gets and gives the batch before preprocess. `weight_decay` spares biases
+    and norms; "sgd" has momentum .9. Raises BadInput for values out of range.
     """
 
     build: Callable[..., nn.Module]
@@ -112,6 +115,18 @@ class Recipe:
             return None
         number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         return value if number else None
+
+    def scaled(self, times: float) -> Recipe | None:
+        """`build`'s own default width times so much, whole where that is whole; None where it has no such number."""
+        own = self.default("width")
+        if own is None:
+            return None
+        width = max(1, round(own * times)) if isinstance(own, int) else own * times
+        return self.replace(build=functools.partial(self.build, width=width))
+
+    def decayed(self, times: float) -> Recipe:
+        """So many times the weight decay; of a recipe without any, of what is usual for its optimiser."""
+        return self.replace(weight_decay=times * (self.weight_decay or _USUAL_DECAY.get(self.optimizer, 5e-4)))
 
     def replace(self, **changes: Any) -> Recipe:
         """A copy with some fields changed."""

@@ -1,0 +1,218 @@
+"""A treated model from its folder, ready to be used: nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from scipy.special import softmax
+
+from uncork.data.split import Split
+from uncork.models.aligned import Aligned
+from uncork.models.base import Model, Output, logits_of
+from uncork.models.ensemble import Ensemble
+from uncork.models.isotonic import Isotonic
+from uncork.models.offset import Offset
+from uncork.models.predictions import PredictionsModel
+from uncork.models.sklearn_model import SklearnModel
+from uncork.models.temperature import Tempered
+from uncork.models.weights import load_weights
+from uncork.schema.errors import BadInput, MissingExtra
+from uncork.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
+
+Spec = Mapping[str, Any]
+
+
+class Loaded:
+    """A Model that takes rows as `Split` does. `classes`: their names in the order of its outputs, where known.
+
+    Those given come before `inner`'s own, where there is one for each output: what a recipe trains names its outputs
+    0 to K − 1.
+    """
+
+    def __init__(self, inner: Model, classes: Sequence[str] | None = None) -> None:
+        self.inner = inner
+        self.task, self.has_inputs, self.accepts_nan = inner.task, inner.has_inputs, inner.accepts_nan
+        named = inner.classes if classes is None or len(classes) != inner.n_outputs else tuple(classes)
+        self.classes: tuple[str, ...] | None = named
+
+    @property
+    def n_outputs(self) -> int:
+        return self.inner.n_outputs
+
+    def outputs(self, batch: Any, features: bool = False) -> Output:
+        return self.inner.outputs(batch, features)
+
+    def fingerprint(self) -> str:
+        return self.inner.fingerprint()
+
+    def describe(self) -> dict[str, Any]:
+        return self.inner.describe()
+
+    def predict_proba(self, x: Any) -> Float[np.ndarray, "n k"]:
+        """(n, K) probabilities of the rows of `x`: a Split, or what it takes. Raises BadInput in regression."""
+        if self.task != "classification":
+            raise BadInput("this model does regression: call predict")
+        p: Float[np.ndarray, "n k"] = softmax(self._outputs(x).astype(np.float64), axis=1)
+        return p
+
+    def predict(self, x: Any) -> Shaped[np.ndarray, " n"]:
+        """(n,) positions in `classes` of the most probable; predicted values in regression."""
+        out = self._outputs(x)
+        return out.argmax(axis=1) if self.task == "classification" else out[:, 0]
+
+    def _outputs(self, x: Any) -> Float[np.ndarray, "n k"]:
+        split = x if isinstance(x, Split) else Split(x)
+        return logits_of(self.inner, split)
+
+
+def load_treated(
+    folder: str | Path,
+    build: Callable[..., Any] | None = None,
+    *,
+    preprocess: Callable[[Any], Any] | None = None,
+    trusted: Sequence[str] = (),
+) -> Loaded:
+    """The model that `treat` kept, from the run's folder or its `treated`; it can be given to Subject too.
+
+    `build`: makes the torch module, as in Recipe; called with the width or depth that was kept, where it takes them.
+    `preprocess`: as of the subject that was treated. `trusted`: types beyond scikit-learn's own that an estimator may
+    be made of. Raises BadInput where something is missing, damaged or not trusted, or was not saved, and MissingExtra
+    where an estimator needs skops.
+    """
+    folder = Path(folder)
+    place = folder if (folder / "treated.json").is_file() else folder / "treated"
+    about = _about(place / "treated.json", folder)
+    if len({part["preprocess"] for part in leaves(about["model"]) if part.get("preprocess")}) > 1:
+        raise BadInput(
+            f"{place} holds models that were each preprocessed in another way: load their weights one by one"
+        )
+    return Loaded(_Reader(place, build, preprocess, tuple(trusted)).model(about["model"]), about.get("classes"))
+
+
+def leaves(spec: Spec) -> Iterator[Spec]:
+    """The parts of a spec that hold no others."""
+    inner = [spec["inner"]] if "inner" in spec else spec.get("members", [])
+    for part in inner:
+        yield from leaves(part)
+    if not inner:
+        yield spec
+
+
+def _about(path: Path, folder: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadInput(
+            f"{folder} holds no treated.json: give the folder of a run in which treat kept a remedy"
+        ) from None
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}): treat again") from error
+    if not isinstance(about, dict) or not isinstance(about.get("model"), dict):
+        raise BadInput(f"{path} doesn't say what the model is made of: treat again with this version of uncork")
+    return about
+
+
+@dataclass(frozen=True)
+class _Reader:
+    place: Path
+    build: Callable[..., Any] | None
+    preprocess: Callable[[Any], Any] | None
+    trusted: tuple[str, ...]
+
+    def model(self, spec: Spec) -> Model:
+        """The model that a spec of `save_treated` describes."""
+        kind = spec["kind"]
+        if kind == "ensemble":
+            return Ensemble([self.model(member) for member in spec["members"]], spec["weights"])
+        if kind == "predictions":
+            return PredictionsModel(spec["task"], spec["outputs"])
+        if kind == "module":
+            return self._module(spec)
+        if kind == "estimator" and spec["file"] is not None:
+            return SklearnModel(self._estimator(spec), task=spec["task"], preprocess=self._preprocess(spec))
+        if "inner" in spec:
+            return self._changed(kind, self.model(spec["inner"]), spec)
+        raise BadInput(f"{self.place} holds no model of kind {kind!r}: {spec.get('reason', 'it is not known')}")
+
+    def _changed(self, kind: str, inner: Model, spec: Spec) -> Model:
+        if kind == "temperature":
+            return Tempered(inner, spec["temperature"])
+        if kind == "offset":
+            return Offset(inner, spec["offset"])
+        if kind == "aligned":
+            return Aligned(inner, np.array(spec["columns"], np.int64), spec["classes"])
+        if kind == "isotonic":
+            arrays = self._arrays(spec["file"])
+            knots = [(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays) // 2)]
+            return Isotonic(inner, knots, spec["rows"])
+        raise BadInput(f"{self.place}: a change of kind {kind!r} is not known: update uncork")
+
+    def _module(self, spec: Spec) -> Model:
+        from uncork.models.torch_model import TorchModel
+
+        if self.build is None:
+            raise BadInput(f"{self.place} holds weights of {spec['class']}: give build=, the function that makes it")
+        recipe = Recipe(self.build, epochs=1)
+        made = recipe.make(**{name: size for name, size in spec["built_with"].items() if recipe.takes(name)})
+        module = made if spec["file"] is None else load_weights(made, self.place / spec["file"])
+        model = TorchModel(
+            module.eval(), task=spec["task"], preprocess=self._preprocess(spec), features=spec["features"]
+        )
+        # What batches had settled before it was saved, a single row can't.
+        model.n_outputs, model._probabilities = spec["outputs"], spec["probabilities"]
+        return model
+
+    def _estimator(self, spec: Spec) -> Any:
+        try:
+            import skops.io
+        except ImportError:
+            raise MissingExtra("sklearn", f"loading {spec['class']}") from None
+        path, content = self.place / spec["file"], self._content(spec["file"])
+        try:
+            foreign = skops.io.get_untrusted_types(data=content)
+            refused = [name for name in foreign if name not in self.trusted]
+            if refused:
+                raise BadInput(
+                    f"{path} is made of types that could run code: {', '.join(refused)}: if you trust them, "
+                    f"give trusted={refused}"
+                )
+            return skops.io.loads(content, trusted=foreign)
+        except (BadZipFile, KeyError, ValueError) as error:
+            raise BadInput(f"{path} is damaged ({error}): treat again") from error
+        except (ImportError, AttributeError) as error:
+            raise BadInput(
+                f"{path} needs code that is not here ({error}): install it, or put it on the path"
+            ) from error
+
+    def _preprocess(self, spec: Spec) -> Callable[[Any], Any] | None:
+        if not spec["preprocess"]:
+            return None
+        if self.preprocess is None:
+            raise BadInput(
+                f"{self.place} holds a model whose batches were preprocessed: give preprocess= as of Subject"
+            )
+        return self.preprocess
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return load(self._content(name))
+        except SafetensorError as error:
+            raise BadInput(f"{self.place / name} is damaged ({error}): treat again") from error
+
+    def _content(self, name: str) -> bytes:
+        try:
+            return (self.place / name).read_bytes()
+        except FileNotFoundError:
+            raise BadInput(f"{self.place / name}: there is no such file: treat again") from None
