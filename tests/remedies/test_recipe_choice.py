@@ -80,3 +80,18 @@ def test_groups_stay_together(case_of: CaseOf) -> None:
     subject = subject_of(LINE, X, Y).replace(train=Split(X, Y, groups=groups))
     part = parts(case_of(subject, task="regression", n_classes=0))
     assert all(len(set(part[groups == g])) == 1 for g in range(20))
+
+
+def test_rows_of_one_group_count_once(monkeypatch: pytest.MonkeyPatch, ground: Any, case_of: Any) -> None:
+    """Of 10 held-out groups of 10 equal rows 6 gain .1 and 4 lose .1: by rows 2.0 standard errors, by groups .6."""
+    train = ground().train
+    groups = np.repeat(np.arange(50), 10)
+    case = case_of(ground().replace(train=Split(train.take(np.arange(500)), train.y, groups=groups)))
+    held = np.flatnonzero(parts(case) == 0)
+    sign = np.where(np.unique(groups[held], return_inverse=True)[1] < 6, 0.1, -0.1)
+    losses = np.stack([np.full(len(held), 1.0), 1.0 - sign])
+    monkeypatch.setattr("uncork.remedies._recipe.losses_by_row", lambda *_: losses)
+    assert sign.mean() > sign.std(ddof=1) / np.sqrt(len(sign))
+    assert best_held_out(case, [None, None]) == 0
+    monkeypatch.setattr("uncork.remedies._recipe.losses_by_row", lambda *_: losses[:, ::1] - np.array([[0.0], [0.3]]))
+    assert best_held_out(case, [None, None]) == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from uncork import BadInput, Split, Subject, acquire
+from uncork import BadInput, Metric, Split, Subject, acquire
 from uncork.cli.app import main
 from uncork.models.base import from_probabilities
 from uncork.remedies._contract import one_by_one
@@ -98,6 +98,8 @@ def test_what_is_missing_is_told() -> None:
         acquire(subject_of(EASY, unlabelled=None), 5)
     with pytest.raises(Unavailable, match="needs train and a recipe"):
         acquire(subject_of(EASY, recipe=None), 5)
+    with pytest.raises(Unavailable, match="a function, which five repeats can't judge: name a strategy"):
+        acquire(subject_of(EASY, metric=Metric(lambda p, y: float(p.mean()), higher_is_better=True, delta=0.1)), 5)
 
 
 def test_the_command_writes_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -18,6 +18,7 @@ from uncork import BadInput, Metric, Report, Subject, audit, load_treated, treat
 from uncork.remedies._contract import remedies
 from uncork.run import bench as bench_module
 from uncork.run import ledger
+from uncork.run.verdict import predicted_of
 from uncork.run.verify import verify
 from uncork.run.worth import worth_trying
 from uncork.schema.artifacts import PassData
@@ -255,6 +256,38 @@ def test_a_dry_run_tries_nothing(
     assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
     assert not ledger.path().exists()
     assert Report.from_json(found.to_json()).treatments == found.treatments
+
+
+def test_what_a_remedy_raises_is_its_own_result(here: Here, known: dict[str, Remedy]) -> None:
+    """Memory that runs out, or a build that can't be widened: the other remedies go on, and a dry run says it too."""
+
+    def burst(*_: Any) -> Any:
+        raise MemoryError("no room for so wide a net")
+
+    known["isotonic"] = trains(burst, burst, id="isotonic", price=burst)
+    known["temperature"] = trains(burst, burst, id="temperature")
+    report = audited(misled())
+    for found in (treat(report, dry_run=True), treat(report)):
+        verdicts = {t.remedy: (t.verdict, t.reason) for t in found.treatments}
+        assert verdicts["isotonic"][0] == "error"
+        assert verdicts["isotonic"][1].startswith("MemoryError: no room for so wide a net (in test_run_treat_loop.py")
+    assert verdicts["temperature"][0] == "error"
+    assert found.verification is None
+
+
+def test_a_headroom_is_the_promise_of_its_own_remedy_alone() -> None:
+    """That of more steps; not of averaged weights, which mend the same finding; and a churn promises no fewer errors."""
+    gain = Estimate(20.0, 10.0, 30.0, "errors per 1,000", 400, "t over rows")
+    finding = dataclasses.replace(a_finding("undertraining"), headroom=gain)
+    known = remedies()
+    assert predicted_of(known["schedule"], finding) == gain
+    assert predicted_of(known["average-weights"], finding) is None
+    assert (
+        predicted_of(known["schedule"], dataclasses.replace(finding, headroom=dataclasses.replace(gain, value=None)))
+        is None
+    )
+    churn = dataclasses.replace(a_finding("retraining-churn"), headroom=gain)
+    assert predicted_of(known["ensemble"], churn) is None
 
 
 def test_a_price_that_is_none_stops_before_anything_is_tried(known: dict[str, Remedy]) -> None:

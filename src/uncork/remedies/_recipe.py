@@ -18,6 +18,7 @@ from uncork.remedies._retrain import retrained
 from uncork.schema.errors import BadInput, Unavailable, UncorkError
 from uncork.schema.seeds import integer_seed
 from uncork.schema.subject import Subject
+from uncork.stats.means import mean
 from uncork.train.loop import fit
 from uncork.train.recipe import Recipe
 
@@ -47,7 +48,10 @@ def again(case: Case, treated: Treated) -> Treated:
 def parts(case: Case) -> np.ndarray:
     """(n,) the part of train (0…4) of each row; groups stay together, classes are balanced."""
     seed = integer_seed(case.seed, "held out")
-    return folds(case.subject.train, PARTS, seed, stratify=case.task == "classification")
+    try:
+        return folds(case.subject.train, PARTS, seed, stratify=case.task == "classification")
+    except BadInput as error:
+        raise Unavailable(f"train is too small to hold a fifth of it out: {error}") from None
 
 
 def losses_by_row(case: Case, recipes: Sequence[Recipe]) -> np.ndarray:
@@ -70,14 +74,16 @@ def held_out_losses(case: Case, recipes: Sequence[Recipe]) -> list[float]:
 def best_held_out(case: Case, recipes: Sequence[Recipe]) -> int:
     """The recipe of least `losses_by_row`; the first unless that one is better by more than one standard error.
 
-    Of the difference over rows (Breiman et al., Classification and regression trees, 1984).
+    Of the difference over rows, or groups of them (Breiman et al., Classification and regression trees, 1984).
     """
     losses = losses_by_row(case, recipes)
     best = int(losses.mean(axis=1).argmin())
-    with np.errstate(invalid="ignore"):  # where the first diverged
-        gained = losses[0] - losses[best]
-        chance = gained.mean() <= gained.std(ddof=1) / np.sqrt(len(gained))
-    return 0 if chance else best
+    if best == 0 or not np.isfinite(losses[0]).all():  # the first diverged
+        return best
+    groups = case.subject.train.groups
+    clusters = None if groups is None else np.unique(groups[parts(case) == 0], return_inverse=True)[1]
+    gained = mean(losses[0] - losses[best], clusters=clusters, unit="loss")
+    return best if gained.se is not None and (gained.value or 0.0) > gained.se else 0
 
 
 def _losses(
@@ -98,6 +104,8 @@ def _losses(
         return np.full(len(held), np.inf)
     model = as_model(module, task, preprocess=preprocess)
     out = logits_of(model, held)
+    if not np.isfinite(out).all():
+        return np.full(len(held), np.inf)
     if task == "regression":
         square: np.ndarray = (out[:, 0] - held.y) ** 2
         return square

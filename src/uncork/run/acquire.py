@@ -73,6 +73,8 @@ def acquire(
     context = admit(subject, describe_only=False, seed=seed, fan=fan).context
     if context.facts.task != "classification":
         raise Unavailable("rows to label are chosen by class probabilities: a regression has none")
+    if strategy == "auto" and context.facts.metric.kind == "callable":
+        raise Unavailable(f"{context.facts.metric.name} is a function, which five repeats can't judge: name a strategy")
     gains: dict[str, Estimate] = {}
     if strategy == "auto":
         # What a callable takes is not known before it is called.

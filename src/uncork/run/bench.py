@@ -18,7 +18,7 @@ from uncork.models.adapt import adapt
 from uncork.models.aligned import aligned
 from uncork.probes._contract import registered
 from uncork.remedies._contract import Case, Treated, remedies
-from uncork.run.examine import Examined, examine
+from uncork.run.examine import Examined, examine, failure
 from uncork.run.figures import churn, of_the_model, side_effects
 from uncork.run.measure import run_probe
 from uncork.run.progress import Progress
@@ -152,8 +152,11 @@ class Bench:
 
     def planned(self, remedy: Remedy, finding: Finding, left: float) -> Treatment:
         """A remedy that would be tried, and what it would take, were all of `left` seconds for it."""
-        seeds = self.seeds(remedy, left) or self.fewest
-        trainings, seconds = self.trainings(remedy, seeds), self.seconds_of(remedy, seeds)
+        try:
+            seeds = self.seeds(remedy, left) or self.fewest
+            trainings, seconds = self.trainings(remedy, seeds), self.seconds_of(remedy, seeds)
+        except Exception as error:  # a build that can't be scaled, among others
+            return self.left_out(remedy, finding, failure(error), "error")
         reason = f"about {seconds:.0f} s" + (f", {trainings:.3g} trainings by the recipe" if trainings else "")
         return replace(self.left_out(remedy, finding, reason, "planned"), trainings=trainings, seconds=seconds)
 
