@@ -276,7 +276,7 @@ def test_what_a_remedy_raises_is_its_own_result(here: Here, known: dict[str, Rem
 
 
 def test_a_headroom_is_the_promise_of_its_own_remedy_alone() -> None:
-    """That of more steps; not of averaged weights, which mend the same finding; and a churn promises no fewer errors."""
+    """More steps', not averaged weights', which mend the same finding; and a churn promises no fewer errors."""
     gain = Estimate(20.0, 10.0, 30.0, "errors per 1,000", 400, "t over rows")
     finding = dataclasses.replace(a_finding("undertraining"), headroom=gain)
     known = remedies()
