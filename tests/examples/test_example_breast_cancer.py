@@ -34,6 +34,7 @@ def headline_is(report: dict, wrong: int, n: int) -> None:
     assert report["headline"]["high"] == pytest.approx(1000 * exact.high)
 
 
+@pytest.mark.slow
 def test_net_audited_and_treated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "mlp"
     uncork("audit", f"{EXAMPLE}:mlp", "--out", str(out))

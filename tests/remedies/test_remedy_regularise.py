@@ -29,6 +29,7 @@ def overfit(ground: Callable[..., Subject]) -> Subject:
     return ground(0.2).replace(recipe=OVERFIT, model=OVERFIT.make())
 
 
+@pytest.mark.slow
 def test_it_recovers_what_the_best_decay_gains(overfit: Subject, case_of: CaseOf, digits: Digits) -> None:
     """The oracle tries 5 decays on the fresh rows themselves. Over 3 seeds it gains .10, s.d. .009, and of that .77 is
     recovered, s.d. .04."""

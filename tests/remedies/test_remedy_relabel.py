@@ -50,6 +50,7 @@ def test_the_labels_that_are_brought_undo_the_fault(noisy: Subject, case_of: Cas
     assert same_weights(treated.train(treated.subject, 4), clean)
 
 
+@pytest.mark.slow
 def test_most_of_what_it_makes_up_is_right_and_it_helps(
     noisy: Subject, case_of: CaseOf, digits: Digits, probability: np.ndarray
 ) -> None:

@@ -22,6 +22,7 @@ WHOLE = SOUND.replace(epochs=32, lr=3e-3)
 FEW = WHOLE.replace(epochs=8)
 
 
+@pytest.mark.slow
 def test_too_few_steps_are_mended_and_starts_are_not_it(case_of: CaseOf, digits: Digits) -> None:
     """Over 3 seeds it recovers .89 of what 60 epochs gain, s.d. .03, and its control .16, s.d. .13."""
     x, y = digits

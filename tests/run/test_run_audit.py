@@ -53,7 +53,11 @@ def test_same_plan_same_seed_same_report() -> None:
     assert plans[0] == plans[1]
 
 
-@pytest.mark.parametrize("id", registered())
+# One that reads no pool, one that reads it in part and one whole; the rest takes minutes.
+SOME = ("wrong-family", "split-shift", "mistuned-training")
+
+
+@pytest.mark.parametrize("id", [p if p in SOME else pytest.param(p, marks=pytest.mark.slow) for p in registered()])
 def test_a_probe_does_not_depend_on_which_others_ran(id: str, whole: Report) -> None:
     alone = audit(small(), out="alone", probes=[id], pool="off")
     (mine,) = timeless(alone)["findings"]

@@ -199,6 +199,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder / "bad"), str(folder / "good")
 
 
+@pytest.mark.slow
 def test_runs_compare_models_and_recipes(runs: tuple[str, str]) -> None:
     found = diff(*runs)
     assert [(d.of, d.verdict) for d in found.differences] == [("models", "better"), ("recipes", "better")]
@@ -208,6 +209,7 @@ def test_runs_compare_models_and_recipes(runs: tuple[str, str]) -> None:
     assert not ledger.path().exists()
 
 
+@pytest.mark.slow
 def test_a_run_against_a_subject(runs: tuple[str, str]) -> None:
     """The same model as the run's own, from Python: nothing to find, and no seeds on one side."""
     found = diff(runs[1], small())
@@ -216,6 +218,7 @@ def test_a_run_against_a_subject(runs: tuple[str, str]) -> None:
     assert diff(small(-1.0), runs[1]).verdict == "better"
 
 
+@pytest.mark.slow
 def test_other_rows_are_refused(runs: tuple[str, str]) -> None:
     with pytest.raises(BadInput, match="other rows or labels of validation"):
         diff(runs[0], small(validation=split(600, 5)))
@@ -226,6 +229,7 @@ def test_other_rows_are_refused(runs: tuple[str, str]) -> None:
         diff(runs[0], runs[1], metric="rmse")
 
 
+@pytest.mark.slow
 def test_a_described_run_has_no_validation(tmp_path: Path) -> None:
     audit(small(validation=None), out=tmp_path / "run", probes=["overfitting"], describe_only=True)
     with pytest.raises(BadInput, match="has no validation"):

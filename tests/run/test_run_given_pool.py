@@ -129,6 +129,7 @@ def nets(digits: dict[str, Any], seeds: int) -> list[MLPClassifier]:
     return [MLPClassifier((16,), max_iter=15, random_state=s).fit(x, train.y) for s in range(seeds)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_three_seeds_tell_of_churn(digits: dict[str, Any]) -> None:
     models = nets(digits, 4)
@@ -188,6 +189,7 @@ def test_a_recipe_is_not_trained_beside_it() -> None:
     assert "only predictions were brought" in report.finding("undertraining").reason
 
 
+@pytest.mark.slow
 def test_treat_goes_on_from_it() -> None:
     report = audit(small(), pool=folds_of(0), out="run", probes=["wrong-labels", "miscalibration"])
     treated = treat(report, remedies=["temperature", "drop-examples"])

@@ -105,6 +105,7 @@ def test_a_run_that_goes_on_takes_over_the_prices(tmp_path: Path, monkeypatch: p
     assert json.loads((tmp_path / "run" / "plan.json").read_text()) == before
 
 
+@pytest.mark.slow
 def test_a_damaged_plan_is_made_again(tmp_path: Path) -> None:
     first = audit(small(), out=tmp_path / "run", probes=["retraining-churn"])
     (tmp_path / "run" / "plan.json").write_text("{")

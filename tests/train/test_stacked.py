@@ -295,6 +295,7 @@ def test_members_with_dropout_draw_their_own_and_the_same_again():
     assert not first[0].training
 
 
+@pytest.mark.slow
 def test_dropout_regularises_members_as_it_does_one_model():
     """Train loss, mean of 16 members: learnt by heart without dropout, not with it. The difference between the engines
     is within 4 s.e. of two independent means of 16: chance of failing correct code below .001."""
