@@ -53,6 +53,22 @@ def ground(digits: tuple[np.ndarray, np.ndarray]) -> Callable[..., Subject]:
 
 
 @pytest.fixture(scope="session")
+def noisy(ground: Callable[..., Subject]) -> Subject:
+    """A fifth of train's labels are another class."""
+    return ground(0.2)
+
+
+@pytest.fixture(scope="session")
+def probability(noisy: Subject) -> np.ndarray:
+    """Out-of-fold probabilities of a reference library."""
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.model_selection import cross_val_predict
+
+    x, forest = noisy.train.take(np.arange(500)), ExtraTreesClassifier(100, random_state=0)
+    return cross_val_predict(forest, x, noisy.train.y, cv=4, method="predict_proba")
+
+
+@pytest.fixture(scope="session")
 def case_of() -> CaseOf:
     def make(
         subject: Subject, task: str = "classification", n_classes: int = 10, seed: int = 0, **artifacts: Any

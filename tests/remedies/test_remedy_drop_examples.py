@@ -21,22 +21,6 @@ from uncork.testing.remedies import check_remedy
 TURNED = generator(0, "turned").permutation(500)[:100]  # as in conftest, at a share of .2
 
 
-@pytest.fixture(scope="session")
-def noisy(ground: Callable[..., Subject]) -> Subject:
-    """A fifth of train's labels are another class."""
-    return ground(0.2)
-
-
-@pytest.fixture(scope="session")
-def probability(noisy: Subject) -> np.ndarray:
-    """Out-of-fold probabilities of a reference library."""
-    from sklearn.ensemble import ExtraTreesClassifier
-    from sklearn.model_selection import cross_val_predict
-
-    x, forest = noisy.train.take(np.arange(500)), ExtraTreesClassifier(100, random_state=0)
-    return cross_val_predict(forest, x, noisy.train.y, cv=4, method="predict_proba")
-
-
 def test_flags_equal_cleanlabs_on_digits(noisy: Subject, probability: np.ndarray) -> None:
     from cleanlab.filter import find_label_issues
 

@@ -22,22 +22,6 @@ CaseOf = Callable[..., Any]
 TURNED = generator(0, "turned").permutation(500)[:100]  # as in conftest, at a share of .2
 
 
-@pytest.fixture(scope="session")
-def noisy(ground: Callable[..., Subject]) -> Subject:
-    """A fifth of train's labels are another class."""
-    return ground(0.2)
-
-
-@pytest.fixture(scope="session")
-def probability(noisy: Subject) -> np.ndarray:
-    """Out-of-fold probabilities of a reference library."""
-    from sklearn.ensemble import ExtraTreesClassifier
-    from sklearn.model_selection import cross_val_predict
-
-    x, forest = noisy.train.take(np.arange(500)), ExtraTreesClassifier(100, random_state=0)
-    return cross_val_predict(forest, x, noisy.train.y, cv=4, method="predict_proba")
-
-
 def test_the_labels_that_are_brought_undo_the_fault(noisy: Subject, case_of: CaseOf, digits: Digits) -> None:
     """What is trained is, bit for bit, what clean labels train."""
     truth = digits[1][:500]

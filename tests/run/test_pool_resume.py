@@ -24,7 +24,7 @@ from torch import nn
 from uncork import Recipe, audit
 from uncork.gather._contract import Training
 from uncork.gather._members import Member, train_members
-from uncork.gather.store import _checksum
+from uncork.gather.store import checksum
 from uncork.run.folder import RunFolder
 from uncork.run.workers import local_count
 
@@ -154,7 +154,7 @@ class Chain:
         now = self.members()
         assert {name: now.get(name) for name in self.kept} == self.kept
         for path in self.place.glob("run/artifacts/[!.]*"):
-            assert path.stem.rsplit("-", 1)[1] == _checksum(path.read_bytes()), "half-written"
+            assert path.stem.rsplit("-", 1)[1] == checksum(path.read_bytes()), "half-written"
         for path in self.place.glob("run/*.json"):
             json.loads(path.read_text())
         self.kept = now

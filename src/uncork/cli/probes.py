@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uncork.schema.errors import BadInput
+
+if TYPE_CHECKING:
+    from uncork.schema.contract import Probe, Remedy
 
 _APART = (">>>", "...", "---", " ")  # examples and underlines
 
@@ -26,43 +30,47 @@ def reflowed(page: str) -> str:
 
 def probes(name: Annotated[str | None, typer.Argument(help="A probe to explain.")] = None) -> None:
     """List the probes, or explain one: what it measures, how, and when it misleads."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from uncork.probes._contract import broken, registered
 
-    console, known = Console(), registered()
-    if name is not None:
-        if name not in known:
-            raise BadInput(f"there is no probe {name!r}: choose from {', '.join(known)}")
-        console.print(Text(reflowed(known[name].doc)))
-        return
-    table = Table("probe", "tier", "column", "what it finds", box=None)
-    for probe in known.values():
-        table.add_row(probe.id, probe.tier, probe.column, probe.failure_title)
-    console.print(table)
-    for module, why in broken().items():
-        console.print(Text(f"{module} can't be imported: {why}"))
+    known = registered()
+    rows = [(probe.id, probe.tier, probe.column, probe.failure_title) for probe in known.values()]
+    told = [f"{module} can't be imported: {why}" for module, why in broken().items()]
+    _show("probe", known, name, ("probe", "tier", "column", "what it finds"), rows, told)
 
 
 def remedies(name: Annotated[str | None, typer.Argument(help="A remedy to explain.")] = None) -> None:
     """List the remedies, or explain one: what it does, against which control, and when it fails."""
+    from uncork.probes._contract import registered
+    from uncork.remedies._contract import remedies as known_remedies
+
+    known, of = known_remedies(), registered().values()
+    rows = [
+        (remedy.id, remedy.safety, ", ".join(probe.id for probe in of if remedy.id in probe.remedies), remedy.title)
+        for remedy in known.values()
+    ]
+    _show("remedy", known, name, ("remedy", "safety", "for", "what it does"), rows)
+
+
+def _show(
+    kind: str,
+    known: Mapping[str, Probe | Remedy],
+    name: str | None,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    told: Sequence[str] = (),
+) -> None:
+    """The page of one unit, or a table of all. Raises BadInput for a name that there is not."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from uncork.probes._contract import registered
-    from uncork.remedies._contract import remedies as known_remedies
-
-    console, known = Console(), known_remedies()
-    if name is not None:
-        if name not in known:
-            raise BadInput(f"there is no remedy {name!r}: choose from {', '.join(known)}")
+    console = Console()
+    if name is None:
+        table = Table(*columns, box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, *map(Text, told), sep="\n")
+    elif name not in known:
+        raise BadInput(f"there is no {kind} {name!r}: choose from {', '.join(known)}")
+    else:
         console.print(Text(reflowed(known[name].doc)))
-        return
-    table = Table("remedy", "safety", "for", "what it does", box=None)
-    for remedy in known.values():
-        mends = [probe.id for probe in registered().values() if remedy.id in probe.remedies]
-        table.add_row(remedy.id, remedy.safety, ", ".join(mends), remedy.title)
-    console.print(table)

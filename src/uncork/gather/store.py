@@ -47,7 +47,7 @@ class Store:
             return self._alive[request.key()]
         for path in sorted(self.folder.glob(f"{request.kind}-{self._address(request)}-*.safetensors")):
             content = path.read_bytes()
-            if path.stem.rsplit("-", 1)[1] == _checksum(content):
+            if path.stem.rsplit("-", 1)[1] == checksum(content):
                 return self._alive.setdefault(request.key(), decode(content))
             path.rename(path.with_suffix(".damaged"))
         return None
@@ -55,13 +55,13 @@ class Store:
     def put(self, request: Request, data: Any) -> Path:
         """Writes one artifact. Raises BadInput on a full disk, with nothing half-written."""
         content = encode(data)
-        path = self.folder / f"{request.kind}-{self._address(request)}-{_checksum(content)}.safetensors"
+        path = self.folder / f"{request.kind}-{self._address(request)}-{checksum(content)}.safetensors"
         write_atomically(path, content)
         self._alive[request.key()] = data
         return path
 
 
-def _checksum(content: bytes) -> str:
+def checksum(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=10).hexdigest()
 
 

@@ -40,6 +40,14 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
     return module
 
 
+def packed(module: nn.Module) -> bytes:
+    """The module's tensors as the content of a .safetensors file, which `load_weights` reads; b"" where it has none."""
+    from safetensors.torch import save
+
+    tensors = {name: value for name, value in module.state_dict().items() if hasattr(value, "detach")}
+    return save({n: v.detach().cpu().contiguous().clone() for n, v in tensors.items()}) if tensors else b""
+
+
 def _read(path: Path) -> Any:
     import torch
 

@@ -57,6 +57,11 @@ def without_random_rows(case: Case, treated: Treated) -> Treated:
     return retrain_without(case, mask, f"{treated.amount} random rows left out of train")
 
 
+def as_it_stands(case: Case, treated: Treated) -> Treated:
+    """The control of what is fitted in seconds, with which a control could do nothing else: the model itself."""
+    return Treated(case.subject, "the model as it stands")
+
+
 def longer(case: Case, treated: Treated) -> Treated:
     """The control of what costs more than a training: the recipe as it is, for as many steps more as make up for it.
 

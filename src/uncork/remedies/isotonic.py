@@ -39,22 +39,18 @@ from uncork.models.aligned import aligned
 from uncork.models.base import logits_of
 from uncork.models.isotonic import Isotonic
 from uncork.remedies._contract import Case, Treated, remedy
-from uncork.remedies._retrain import no_training
+from uncork.remedies._retrain import as_it_stands, no_training
 from uncork.schema.errors import Unavailable
 
 #: Below about as many isotonic regression fits chance, and a temperature does better (Niculescu-Mizil & Caruana, 2005).
 LEAST_ROWS = 1000
 
 
-def control(case: Case, treated: Treated) -> Treated:
-    return Treated(case.subject, "no map")
-
-
 @remedy(
     title="Map the probabilities by isotonic regression",
     safety="checked",
     yardstick="log-loss",
-    control=control,
+    control=as_it_stands,
     price=no_training,
     fits_on_validation=True,
 )

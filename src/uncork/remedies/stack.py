@@ -41,6 +41,7 @@ from uncork.models.aligned import Aligned, aligned, columns_of
 from uncork.models.base import logits_of
 from uncork.models.ensemble import Ensemble
 from uncork.remedies._contract import Case, Treated, remedy
+from uncork.remedies._retrain import as_it_stands
 from uncork.remedies.swap_family import winner
 from uncork.schema.errors import Unavailable
 from uncork.schema.seeds import integer_seed
@@ -48,10 +49,6 @@ from uncork.schema.subject import Subject
 from uncork.train.loop import fit_any
 
 LEAST_WEIGHT = 0.01
-
-
-def control(case: Case, treated: Treated) -> Treated:
-    return Treated(case.subject, "the model alone")
 
 
 def price(subject: Subject, seeds: int) -> float:
@@ -62,7 +59,7 @@ def price(subject: Subject, seeds: int) -> float:
     title="Mix the model with another family",
     safety="checked",
     yardstick="metric",
-    control=control,
+    control=as_it_stands,
     price=price,
     fits_on_validation=True,
     as_is=True,

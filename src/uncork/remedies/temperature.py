@@ -34,19 +34,15 @@ from uncork.models.adapt import adapt
 from uncork.models.base import logits_of
 from uncork.models.temperature import Tempered
 from uncork.remedies._contract import Case, Treated, remedy
-from uncork.remedies._retrain import no_training
+from uncork.remedies._retrain import as_it_stands, no_training
 from uncork.schema.errors import Unavailable
-
-
-def control(case: Case, treated: Treated) -> Treated:
-    return Treated(case.subject, "no temperature")
 
 
 @remedy(
     title="Divide the logits by a temperature",
     safety="safe",
     yardstick="log-loss",
-    control=control,
+    control=as_it_stands,
     price=no_training,
     fits_on_validation=True,
 )

@@ -164,6 +164,8 @@ class Bench:
         """Measures what remedies not yet `tried` could mend, in half of `seconds`; what that is too short for stays."""
         before = {finding.id: finding for finding in self.examined.findings}
         probes = [p for p in registered().values() if p.id in before and set(p.remedies) - set(tried)]
+        if seconds <= 0 or not probes:
+            return
         store = self.store.apart(self.present.model.fingerprint())
         found = examine(self.present, store, probes, seconds / 2, self.delta, progress)
         before |= {f.id: f for f in found.findings if f.verdict not in ("not-run", "error")}

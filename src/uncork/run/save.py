@@ -18,6 +18,7 @@ from uncork.models.predictions import PredictionsModel
 from uncork.models.sklearn_model import SklearnModel
 from uncork.models.temperature import Tempered
 from uncork.models.torch_model import TorchModel
+from uncork.models.weights import packed
 from uncork.models.wrapped import Wrapped
 from uncork.run.load import Loaded, leaves
 from uncork.schema.errors import MissingExtra
@@ -89,14 +90,11 @@ class _Writer:
         return None
 
     def _module(self, model: TorchModel) -> dict[str, Any]:
-        from safetensors.torch import save
-
-        state = model.module.state_dict().items()
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state if hasattr(value, "detach")}
+        content = packed(model.module)
         return {
             "kind": "module",
             "class": type(model.module).__qualname__,
-            "file": self._keep("weights", "safetensors", save(tensors)) if tensors else None,
+            "file": self._keep("weights", "safetensors", content) if content else None,
             "built_with": self.built_with,
             "task": model.task,
             "outputs": model.n_outputs,

@@ -11,9 +11,9 @@ from typing import Any
 import uncork
 from uncork.gather._contract import Fan
 from uncork.gather.fingerprints import hash_rows
-from uncork.gather.store import write_atomically
+from uncork.gather.store import checksum, write_atomically
 from uncork.models.code import code_fingerprint
-from uncork.models.weights import load_weights
+from uncork.models.weights import load_weights, packed
 from uncork.remedies._contract import Treated
 from uncork.schema.errors import BadInput
 from uncork.train.recipe import Recipe
@@ -65,7 +65,7 @@ def _kept(folder: Path, name: str, treated: Treated) -> Any | None:
     recipe = treated.subject.recipe
     if name:
         for path in sorted(folder.glob(f"{name}-*.safetensors")):
-            if path.stem.rsplit("-", 1)[1] == _checksum(path.read_bytes()):
+            if path.stem.rsplit("-", 1)[1] == checksum(path.read_bytes()):
                 with contextlib.suppress(BadInput):  # of a net that the recipe doesn't build
                     return load_weights(recipe.make(), path).eval()
     return None
@@ -73,12 +73,5 @@ def _kept(folder: Path, name: str, treated: Treated) -> Any | None:
 
 def _keep(folder: Path, name: str, model: Any) -> None:
     if name and hasattr(model, "state_dict"):
-        from safetensors.torch import save
-
-        tensors = {part: value for part, value in model.state_dict().items() if hasattr(value, "detach")}
-        content = save({part: value.detach().cpu().contiguous().clone() for part, value in tensors.items()})
-        write_atomically(folder / f"{name}-{_checksum(content)}.safetensors", content)
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=10).hexdigest()
+        content = packed(model)
+        write_atomically(folder / f"{name}-{checksum(content)}.safetensors", content)

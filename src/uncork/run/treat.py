@@ -29,7 +29,7 @@ from uncork.run.verify import Attempt, verify
 from uncork.run.worth import seconds_of_training, worth_trying
 from uncork.schema.artifacts import Fingerprints, FingerprintsData
 from uncork.schema.contract import Remedy
-from uncork.schema.errors import BadInput, DiskFull, MissingExtra, Unavailable
+from uncork.schema.errors import BadInput, DiskFull, Unavailable
 from uncork.schema.finding import Finding
 from uncork.schema.report import Report, Treatment
 from uncork.schema.subject import Subject
@@ -55,25 +55,26 @@ def treat(
 ) -> Report:
     """Tries remedies on an audited subject, keeps those that help on validation, and proves the result once on test.
 
-    A remedy helps when it beats both the model before it and its control of equal compute, on average over training
-    seeds where it trains. After one that trains is kept, what is left to mend is measured again. `remedies`: ids to
-    try, in any case; default those of proven findings, and of undetermined ones that may well be worth it.
-    `dry_run`: tries nothing; the report says what would be tried, and its price. `price`: of a label and of an hour of
-    training, {"label": .3, "gpu-hour": 2}: investments are ranked, and tried, by gain per money. `evidence`: what some
-    remedies can be given: `{"drop": ids of train rows}`, `{"labels": {id: label}}`, `{"out_of_fold": (n, K)
-    probabilities}`. `subject`: needed where the run was made from Python objects in another process. `backend`,
-    `address`: as of `audit`. Given again it goes on from where it was stopped. Raises BadInput where the run can't be
-    treated.
+    A remedy helps when it beats both the model before it and its control, on average over training seeds where it
+    trains. After one that trains is kept, what is left to mend is measured again. `remedies`: ids to try, in any case;
+    default those of proven findings, and of undetermined ones that may well be worth it. `dry_run`: tries nothing; the
+    report says what would be tried, and its price, for which a callable recipe is trained once where the audit has not
+    timed it. `price`: of a label and of an hour of training, {"label": .3, "gpu-hour": 2}: investments are ranked, and
+    tried, by gain per money. `evidence`: what some remedies can be given: `{"drop": ids of train rows}`,
+    `{"labels": {id: label}}`, `{"out_of_fold": (n, K) probabilities}`. `subject`: needed where the run was made from
+    Python objects in another process. `backend`, `address`: as of `audit`. Given again it goes on from where it was
+    stopped. Raises BadInput where the run can't be treated.
     """
     started, progress, ends = time.perf_counter(), progress or Silent(), time.monotonic() + duration(budget)
     folder, report, subject = _find(report_or_folder, subject)
     bench = _bench(folder, report, subject, evidence or {}, Executor(backend, address))
     if price is not None:
-        rows, training = len(bench.present.subject.train or ()), _training(bench, folder, progress)
-        report = replace(report, investments=investments(report.findings, prices(price), rows=rows, training=training))
+        costs, rows = prices(price), len(bench.present.subject.train or ())
+        bench.training = _training(bench, folder, progress)
+        report = replace(report, investments=investments(report.findings, costs, rows=rows, training=bench.training))
     order, given = [i.finding for i in report.investments], [EVIDENCE[key] for key in evidence or ()]
     todo = worth_trying(report.findings, remedies, bench.delta, order=order, given=given)
-    if any(not remedy.fits_on_validation for remedy, _ in todo):
+    if price is None and any(not remedy.fits_on_validation for remedy, _ in todo):
         bench.training = _training(bench, folder, progress)
     if dry_run:
         planned = [bench.planned(remedy, finding, ends - time.monotonic()) for remedy, finding in todo]
@@ -159,7 +160,7 @@ def tried(
             return bench.left_out(remedy, finding, f"{dear}: give a larger --budget"), None
         with working(progress, f"trying {remedy.id}", bench.seconds_of(remedy, seeds)):
             attempt = bench.attempt(remedy, finding, seeds)
-    except (Unavailable, MissingExtra) as error:
+    except Unavailable as error:
         return bench.left_out(remedy, finding, str(error)), None
     except DiskFull:
         raise

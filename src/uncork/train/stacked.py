@@ -103,7 +103,7 @@ def _refusal(modules: list[nn.Module], batch: torch.Tensor, some: int) -> str:
         return "a row's output depends on the other rows of the batch"
     try:
         together = _forward(modules[0])(*stack_module_state(modules), torch.stack([batch, batch]))
-    except (BadInput, *REFUSALS) as error:  # NotImplementedError, which operators without a batching rule raise, too
+    except (BadInput, *REFUSALS) as error:  # an operator without a batching rule, among others
         return f"torch.func.vmap can't run the net ({_first_line(error)})"
     return "" if _close(together.detach(), torch.stack(alone)) else "torch.func.vmap gives the net other outputs"
 
