@@ -51,7 +51,7 @@ def logged(log: str, work: Any, batch: list[tuple[Member, np.ndarray]]) -> Any:
 def run(log: str, stack: int, dying: str) -> None:
     """What is killed: an audit in the folder it is started in. The engine comes from plan.json once that is there."""
     from uncork.gather import pool
-    from uncork.run import audit as module
+    from uncork.run import examine
 
     started = Path("run/plan.json").exists()
 
@@ -67,7 +67,7 @@ def run(log: str, stack: int, dying: str) -> None:
         fsync(handle)
 
     os.fsync = mortal
-    module.time_members = timed
+    examine.time_members = timed
     pool.train_members = functools.partial(logged, log)
     recipe = Recipe(build, epochs=40, batch_size=50, lr=0.02)
     audit(small(train=split(300, 1), recipe=recipe), probes=QUESTIONS, out="run", budget="1h")
