@@ -235,3 +235,19 @@ def test_a_callable_may_fail_on_a_resample() -> None:
 
     passed = binary_pass(y + np.random.default_rng(0).normal(size=400), y)
     assert score(Metric(picky, higher_is_better=True), passed).determined
+
+
+def test_rows_handed_over_are_no_wrong_answers() -> None:
+    """8 of 10 rows are decided, 3 of them wrong; handing a wrong row over mends it, a right one breaks nothing."""
+    y = np.zeros(10, np.int64)
+    logits = np.tile([1.0, 0.0], (10, 1))
+    logits[:4] = [0.0, 1.0]
+    answered = np.ones(10, bool)
+    answered[[3, 9]] = False
+    metric = Metric("wrong-answers")
+    before, after = PassData.of_logits(logits, y), PassData.of_logits(logits, y, answered=answered)
+    assert score(metric, before).value == 400
+    assert score(metric, after).value == 300
+    assert score(Metric("error"), after).value == 400, "what it would have decided stays as it was"
+    assert gain(metric, before, after).value == pytest.approx(100)
+    assert gain(metric, before, after) == bonett_price(1, 0, 10).scaled(1000, metric.unit)

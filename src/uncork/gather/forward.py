@@ -16,11 +16,13 @@ One forward pass, in inference mode and eval mode, both set back afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
-from uncork.models.base import Model
+from uncork.models.base import Model, Output
 from uncork.schema.artifacts import Pass, PassData
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.seeds import generator
@@ -68,7 +70,7 @@ def forward(
     named, ids = "the row with id" if split.has_ids else "row", split.ids  # without ids: the row of the user's data
     clusters = None if split.groups is None else np.unique(split.groups, return_inverse=True)[1]
     parts: list[PassData] = []
-    held: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+    held: list[tuple[np.ndarray, Output]] = []
 
     def refuse_nan(values: np.ndarray, at: np.ndarray, what: str, remedy: str) -> None:
         bad = _not_finite(values)
@@ -76,11 +78,16 @@ def forward(
             raise BadInput(f"{what} holds NaN or inf in {named} {ids[at[bad[0]]]}: {remedy}")
 
     def flush() -> None:
-        at = np.concatenate([h[0] for h in held])
-        logits = np.concatenate([h[1] for h in held])
-        found = np.concatenate([h[2] for h in held if h[2] is not None]) if held[0][2] is not None else None
+        at = np.concatenate([rows for rows, _ in held])
+        outputs = [output for _, output in held]
+        logits = np.concatenate([output.logits for output in outputs])
         refuse_nan(logits, at, f"{name}: the model's output", "check the weights, the preprocessing and the inputs")
-        known = {"rows": at, "features": found, "clusters": None if clusters is None else clusters[at]}
+        known = {
+            "rows": at,
+            "features": _joined([output.features for output in outputs]),
+            "clusters": None if clusters is None else clusters[at],
+            "answered": _joined([output.answered for output in outputs]),
+        }
         if model.task == "classification":
             parts.append(PassData.of_logits(logits, y[at], **known))
         else:
@@ -92,11 +99,16 @@ def forward(
         batch = split.take(at)
         if not model.accepts_nan and isinstance(batch, np.ndarray) and batch.dtype.kind == "f":
             refuse_nan(batch, at, f"{name}.x", "impute the value or leave the row out")
-        output = model.outputs(batch, features=features)
-        held.append((at, output.logits, output.features))
-        if sum(len(h[0]) for h in held) >= _FLUSH or at[-1] == chosen[-1]:
+        held.append((at, model.outputs(batch, features=features)))
+        if sum(len(rows) for rows, _ in held) >= _FLUSH or at[-1] == chosen[-1]:
             flush()
     return parts[0] if len(parts) == 1 else PassData.concatenate(parts)
+
+
+def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Batches in order; None where the model gave none."""
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 def _not_finite(values: np.ndarray) -> np.ndarray:

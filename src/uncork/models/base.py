@@ -18,11 +18,13 @@ BATCH = 256
 class Output:
     """What a model says of a batch: logits (b, K) float32, features (b, d) float32 or None.
 
-    In regression logits are the predicted values (b, 1), float64 where the model says so much.
+    In regression logits are the predicted values (b, 1), float64 where the model says so much. `answered`: (b,) bool,
+    False where it hands the row over instead of deciding it; None where it decides all.
     """
 
     logits: np.ndarray
     features: np.ndarray | None = None
+    answered: np.ndarray | None = None
 
 
 @runtime_checkable

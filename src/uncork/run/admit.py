@@ -17,7 +17,7 @@ from uncork.models.adapt import adapt, infer_task
 from uncork.models.base import Model
 from uncork.schema.artifacts import FactsData
 from uncork.schema.errors import BadInput
-from uncork.schema.subject import REQUIREMENTS, SPLITS, Subject
+from uncork.schema.subject import SPLITS, Subject
 
 BATCH_SIZE = 256
 
@@ -173,7 +173,7 @@ def _facts(subject: Subject, model: Model, task: str) -> FactsData:
         task=task,
         metric=subject.metric,
         classes=tuple(subject.classes or ()),
-        require={key: subject.requirement(key) for key in REQUIREMENTS},
+        require=subject.requirements,
         sizes={name: len(getattr(subject, name)) for name in SPLITS if getattr(subject, name) is not None},
         class_counts=counts,
         has_recipe=subject.recipe is not None,

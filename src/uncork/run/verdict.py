@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from uncork.gather._contract import Context
 from uncork.probes._contract import registered
-from uncork.run.figures import LOG_LOSS
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate, Finding
 from uncork.schema.metric import Metric
 from uncork.schema.report import TreatmentVerdict
+
+#: Yardsticks that are a score of rows, whatever the subject's metric.
+ROW_SCORES = {name: Metric(name) for name in ("log-loss", "wrong-answers")}
 
 
 def verdict_of(realised: Estimate, against: Estimate) -> TreatmentVerdict:
@@ -21,7 +23,8 @@ def verdict_of(realised: Estimate, against: Estimate) -> TreatmentVerdict:
 
 
 def yardstick(remedy: Remedy, context: Context) -> Metric:
-    return LOG_LOSS if remedy.yardstick == "log-loss" else context.facts.metric
+    metric: Metric = context.facts.metric
+    return ROW_SCORES.get(remedy.yardstick, metric)
 
 
 def predicted_of(remedy: Remedy, finding: Finding) -> Estimate | None:

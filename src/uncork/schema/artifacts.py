@@ -160,6 +160,7 @@ class PassData:
     loss: (n,) float32, cross-entropy in nats, or squared error. margin: (n,) float32, logit of the label
     minus the largest other logit (0 for regression). features: (n, d) float16, or (n, 0).
     rows: (n,) positions in the split. clusters: (n,) group of each row; the row itself where none is given.
+    answered: (n,) False where the model hands the row over instead of deciding it.
     """
 
     task: str
@@ -171,6 +172,7 @@ class PassData:
     features: Float[np.ndarray, "n d"]
     rows: Int[np.ndarray, " n"]
     clusters: Int[np.ndarray, " n"]
+    answered: Bool[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.y)
@@ -183,6 +185,7 @@ class PassData:
         features: np.ndarray | None = None,
         rows: np.ndarray | None = None,
         clusters: np.ndarray | None = None,
+        answered: np.ndarray | None = None,
     ) -> PassData:
         """From (n, K) logits and class indices. Loss, margin and decision are computed before rounding to 16 bits."""
         wide = np.asarray(logits, dtype=np.float32)
@@ -203,6 +206,7 @@ class PassData:
             features=_half(features, len(wide)),
             rows=rows,
             clusters=rows if clusters is None else clusters,
+            answered=np.ones(len(rows), bool) if answered is None else answered,
         )
 
     @staticmethod
@@ -213,6 +217,7 @@ class PassData:
         features: np.ndarray | None = None,
         rows: np.ndarray | None = None,
         clusters: np.ndarray | None = None,
+        answered: np.ndarray | None = None,
     ) -> PassData:
         """From (n,) predicted values and targets of a regression."""
         predicted, y = np.asarray(predicted, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -228,6 +233,7 @@ class PassData:
             features=_half(features, n),
             rows=rows,
             clusters=rows if clusters is None else clusters,
+            answered=np.ones(len(rows), bool) if answered is None else answered,
         )
 
     @staticmethod

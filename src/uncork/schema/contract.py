@@ -19,7 +19,7 @@ from uncork.schema.artifacts import Request
 from uncork.schema.finding import Column, Measurement, NotApplicable, Tier
 
 Safety = Literal["safe", "checked", "advice"]
-Yardstick = Literal["metric", "log-loss", "gate", "tolerance"]
+Yardstick = Literal["metric", "log-loss", "wrong-answers", "gate", "finding", "tolerance"]
 
 PROBE_SECTIONS = (
     "What it measures",
@@ -66,8 +66,9 @@ class Probe:
 class Remedy:
     """One intervention: a subject without its test split → a treated subject, and its equal-compute control.
 
-    `yardstick`: what the remedy is judged by: the subject's "metric", a row score such as "log-loss", "gate" (the
-    finding must close), or "tolerance" (the metric must not be worse by δ: what is gained is elsewhere).
+    `yardstick`: what the remedy is judged by: the subject's "metric", a row score ("log-loss", "wrong-answers"), "gate"
+    (the finding must close), "finding" (the figure that the finding's verdict comes from, measured again, must be
+    better), or "tolerance" (the metric must not be worse by δ: what is gained is elsewhere).
     `fits_on_validation`: it then gets half of validation and is judged on the rest.
     `price`: (subject, seeds) → trainings by the recipe that the remedy, its models and its controls take.
     `combines`: its model is made of several, which training again would undo: tried after all others that train.

@@ -22,6 +22,7 @@ class _Known:
 _KNOWN = {
     "error": _Known("errors per 1,000", 1000.0, 5.0, "classification"),
     "accuracy": _Known("right per 1,000", 1000.0, 5.0, "classification", higher_is_better=True),
+    "wrong-answers": _Known("wrong answers per 1,000", 1000.0, 5.0, "classification"),
     "log-loss": _Known("nats", 1.0, 0.01, "classification"),
     "cost": _Known("cost per 1,000", 1000.0, 5.0, "classification"),
     "auc": _Known("AUC", 1.0, 0.005, "classification", higher_is_better=True),
@@ -34,7 +35,8 @@ _KNOWN = {
 class Metric:
     """The figure that headroom is counted in.
 
-    `spec` is one of "error", "accuracy", "log-loss", "auc", "rmse", "mae"; or a K × K cost matrix
+    `spec` is one of "error", "accuracy", "wrong-answers" (error, rows handed over left uncounted), "log-loss",
+    "auc", "rmse", "mae"; or a K × K cost matrix
     (`cost[true, predicted]`); or a callable `(probabilities or predicted values, y) -> float`.
     `delta` is the smallest difference worth acting on, in the metric's display unit (per 1,000
     predictions for error, accuracy and cost). Default: 5 per 1,000; .01 nats; .005 AUC; for RMSE, MAE
@@ -97,7 +99,7 @@ class Metric:
     @property
     def bounds(self) -> tuple[float, float]:
         """What no figure lies beyond, in the display unit."""
-        if self.kind in ("error", "accuracy", "auc"):
+        if self.kind in ("error", "accuracy", "wrong-answers", "auc"):
             return 0.0, self.scale
         return (0.0 if self.kind in ("log-loss", "rmse", "mae") else -np.inf), np.inf
 
@@ -109,7 +111,7 @@ class Metric:
     @property
     def additive(self) -> bool:
         """True where the metric is a mean over rows."""
-        return self.kind in ("error", "accuracy", "log-loss", "cost", "mae")
+        return self.kind in ("error", "accuracy", "wrong-answers", "log-loss", "cost", "mae")
 
     @property
     def sign(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
@@ -16,8 +17,15 @@ REQUIREMENTS: dict[str, float] = {
     "ece": 0.02,  # largest calibration error (root mean square over equal-mass bins, debiased)
     "precision": 0.99,  # share of right answers among those a selective model gives
     "confidence": 0.95,  # probability with which a guarantee holds (1 − δ of Learn-then-Test)
-    "coverage": 0.9,  # coverage asked of conformal sets
+    "coverage": 0.9,  # coverage asked of conformal sets and intervals
+    "under_attack": 0.9,  # share of rows still right in the worst case within the declared threat
+    "false_rejection": 0.05,  # share of the model's own rows that may be rejected as strangers
+    "strangers": 0.1,  # largest share of strangers that may go unrecognised at that
 }
+
+#: Attacks that may be declared in `require`: the norm, and how far x may be moved in it, in the units of x as given.
+#: Nothing is attacked without one.
+THREATS = ("linf", "l2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +38,9 @@ class Subject:
     `metric`: a name or a `Metric`. `classes`: names of the classes in the order of the outputs.
     `shifted`, `unlabelled`: further splits for probes that ask for them.
     `preprocess`: applied to every batch before the model sees it.
-    `require`: limits of the trust column, such as `{"ece": .02, "precision": .99}`.
+    `require`: limits of the trust column, such as `{"ece": .02, "precision": .99}`, and at most one declared threat,
+    such as `{"linf": 8 / 255}`: how far an attacker may move x, in the units of x as it is given.
+    `strangers`: rows that the model was not made for and should not answer; their labels, if any, are not looked at.
     `features`: name of the torch submodule whose input counts as the penultimate features.
     `name`: what the run folder and the report are called.
     """
@@ -45,6 +55,7 @@ class Subject:
     classes: Sequence[str] | None = None
     shifted: Any = None
     unlabelled: Any = None
+    strangers: Any = None
     preprocess: Callable[[Any], Any] | None = None
     require: Mapping[str, float] | None = None
     name: str | None = None
@@ -57,16 +68,26 @@ class Subject:
             "require": dict(self.require or {}),
         }
         for key, limit in settled["require"].items():
-            if key not in REQUIREMENTS:
-                raise BadInput(f"require[{key!r}] is not known: use one of {', '.join(REQUIREMENTS)}")
-            if not 0 < float(limit) < 1:
+            if key not in (*REQUIREMENTS, *THREATS):
+                raise BadInput(f"require[{key!r}] is not known: use one of {', '.join((*REQUIREMENTS, *THREATS))}")
+            if key in THREATS and not 0 < float(limit) < math.inf:
+                raise BadInput(f"require[{key!r}] is {limit}: give how far x may be moved, above 0, in the units of x")
+            if key in REQUIREMENTS and not 0 < float(limit) < 1:
                 raise BadInput(f"require[{key!r}] is {limit}: give a share between 0 and 1")
+        if sum(key in THREATS for key in settled["require"]) > 1:
+            raise BadInput(f"require declares two threats: give one of {', '.join(THREATS)}, and audit the other apart")
         for name, value in settled.items():
             object.__setattr__(self, name, value)
 
     def requirement(self, key: str) -> float:
         """The user's limit, or the documented default."""
         return float((self.require or {}).get(key, REQUIREMENTS[key]))
+
+    @property
+    def requirements(self) -> dict[str, float]:
+        """Every limit, the user's or the default, and the threat where one was declared."""
+        declared = {key: float(limit) for key, limit in (self.require or {}).items() if key in THREATS}
+        return {key: self.requirement(key) for key in REQUIREMENTS} | declared
 
     def without_test(self) -> Subject:
         """The same subject with no test split: what a remedy may see."""

@@ -22,7 +22,7 @@ from uncork.stats.means import clustered, mean
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_SHARES = ("error", "accuracy")
+_SHARES = ("error", "accuracy", "wrong-answers")
 
 
 def rows(metric: Metric, passed: PassData) -> Float[np.ndarray, " n"]:
@@ -33,6 +33,8 @@ def rows(metric: Metric, passed: PassData) -> Float[np.ndarray, " n"]:
             each = passed.predicted != passed.y
         case "accuracy":
             each = passed.predicted == passed.y
+        case "wrong-answers":
+            each = passed.answered & (passed.predicted != passed.y)
         case "log-loss":
             each = passed.loss
         case "cost":
@@ -147,8 +149,8 @@ def mean_gain(metric: Metric, before: Sequence[PassData], after: Sequence[PassDa
 
         return bootstrap(difference, first.clusters, generator(0, "gain", metric.name), unit=metric.unit)
     if metric.kind in _SHARES and not clustered(first.clusters, len(first)) and len(before) == len(after) == 1:
-        wrong_before, wrong_after = first.predicted != first.y, after[0].predicted != first.y
-        mended, broken = int((wrong_before & ~wrong_after).sum()), int((~wrong_before & wrong_after).sum())
+        change = metric.sign * (rows(metric, first) - rows(metric, after[0]))
+        mended, broken = int((change > 0).sum()), int((change < 0).sum())
         return bonett_price(mended, broken, len(first)).scaled(metric.scale, metric.unit)
     value_before, each_before = _mean_influence(metric, before)
     value_after, each_after = _mean_influence(metric, after)
