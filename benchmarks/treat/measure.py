@@ -19,11 +19,11 @@ from benchmarks.diagnosis.auditors import alone, answers
 from benchmarks.diagnosis.cases import PlantedCase
 from benchmarks.diagnosis.truth import outputs
 from uncork import Report, Split, Subject, audit, treat
-from uncork.derived.gains import gain_of
 from uncork.gather._contract import Context
 from uncork.gather.forward import forward
 from uncork.run import treat as treatment_of
 from uncork.run.verify import Attempt
+from uncork.run.yardstick import View
 from uncork.schema.artifacts import PassData
 from uncork.stats.score import gain, score
 
@@ -52,11 +52,9 @@ def measure(part: str, case: PlantedCase, *, quick: bool = False) -> dict[str, A
         return passes[key]
 
     def scored(attempt: Attempt) -> dict[str, Any]:
-        before, after, control = (
-            [on_test(c) for c in side] for side in ((attempt.before,), attempt.after, attempt.control)
-        )
-        sides = {"on_test": before, "control_on_test": control}
-        return {name: asdict(gain_of(attempt.yardstick, side, after)) for name, side in sides.items()}
+        view = View(on_test, lambda context: context.of(context.subject.replace(validation=test), context.model))
+        sides = {"on_test": (attempt.before,), "control_on_test": attempt.control}
+        return {name: asdict(attempt.yardstick.gain(view, side, attempt.after)) for name, side in sides.items()}
 
     beside = {attempt.treatment.remedy: scored(attempt) for attempt in attempts}
     old = outputs(ground, subject.model, "test")

@@ -21,6 +21,7 @@ from uncork.gather._contract import Context
 from uncork.run import verify
 from uncork.run.bench import Bench
 from uncork.run.verify import Attempt
+from uncork.run.yardstick import ByMetric
 from uncork.schema.report import Treatment
 from uncork.schema.seeds import integer_seed
 from uncork.stats.multiplicity import alpha_of_opening, p_value
@@ -61,7 +62,7 @@ def test_what_does_nothing_is_rarely_kept(seeds: int, tmp_path: Path) -> None:
         attempt = bench.attempt(nothing(world), a_finding(), seeds)
         helps += attempt.treatment.verdict == "helps"
         sides = ([bench._outputs(c, bench._judging(False)) for c in side] for side in (attempt.control, attempt.after))
-        by_rows_alone += mean_gain(attempt.yardstick, *sides).low > 0
+        by_rows_alone += mean_gain(attempt.yardstick.metric, *sides).low > 0
     assert helps <= 0.05 * RUNS
     assert by_rows_alone > 0.1 * RUNS, "a judge that takes seeds for nothing would be caught by these worlds"
 
@@ -87,7 +88,7 @@ def put(context: Context, model: Table) -> Context:
 def kept(before: Context, after: list[Context], control: list[Context], remedy: str = "nothing") -> Attempt:
     """An attempt that validation let pass, rightly or not."""
     treatment = Treatment(remedy, "miscalibration", "checked", "validation", "helps", kept=True)
-    return Attempt(treatment, before.facts.metric, before, tuple(after), tuple(control))
+    return Attempt(treatment, ByMetric(before.facts.metric), before, tuple(after), tuple(control))
 
 
 def test_what_does_nothing_is_rarely_proven(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from scipy import stats
 from stats_helpers import accept
 
 from uncork.schema.finding import Estimate
+from uncork.stats.binomial import clopper_pearson
 from uncork.stats.means import mean
-from uncork.stats.multiplicity import alpha_of_opening, at_level, holm, lower_bound, p_value, t_quantile
+from uncork.stats.multiplicity import alpha_of_opening, at_level, holm, lower_bound, p_value, t_quantile, with_error
 
 
 def estimate(value: float | None = 3.0, se: float | None = 1.0, df: float | None = 10) -> Estimate:
@@ -94,3 +95,14 @@ def test_nothing_is_proven_that_the_interval_does_not_show() -> None:
     assert shown.low == pytest.approx(0.0, abs=1e-9)
     assert lower_bound(skewed, 1) == pytest.approx(at_level(skewed, 0.9).low)
     assert lower_bound(skewed, 7) < 0
+
+
+def test_exact_intervals_can_be_tested() -> None:
+    """At its own level a test and the interval agree: p = 2.5 % where the lower end lies on 0."""
+    exact = clopper_pearson(7, 20)
+    assert p_value(exact) is None
+    shifted = with_error(exact.shifted(-exact.low))
+    assert p_value(shifted) == pytest.approx(0.025)
+    with_own = Estimate(1.0, 0.0, 2.0, "x", 9, "t", se=0.4, df=8)
+    assert with_error(with_own) is with_own
+    assert with_error(Estimate(None, None, 2.0, "x", 9, "bound")).se is None

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from uncork.data.carve import halve
-from uncork.derived.gains import gain_of
 from uncork.gather._contract import Context, gatherers
 from uncork.gather.forward import forward
 from uncork.gather.store import Store
@@ -24,8 +23,9 @@ from uncork.run.measure import run_probe
 from uncork.run.progress import Progress
 from uncork.run.rank import judge, quality_family
 from uncork.run.trained import Trainer
-from uncork.run.verdict import fewer, predicted_of, verdict_of, yardstick
+from uncork.run.verdict import fewer, predicted_of, verdict_of
 from uncork.run.verify import Attempt
+from uncork.run.yardstick import View, Yardstick, yardstick
 from uncork.schema.artifacts import PassData
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate, Finding
@@ -38,6 +38,8 @@ from uncork.train.recipe import Recipe
 #: Models of a remedy that trains, and as many of its control. A mean over fewer can't be told from one seed's luck.
 SEEDS = 3
 MOST_SEEDS = 5
+#: Judged by measuring a finding again, which is of one model: a gate is closed or open, there is no mean to take.
+ONE_MODEL = ("gate", "finding")
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Bench:
 
     def seeds(self, remedy: Remedy, left: float) -> int:
         """How many models of the remedy, and of its control, are trained in `left` seconds; 0 where too few can be."""
-        for seeds in (1,) if remedy.yardstick == "gate" else (max(MOST_SEEDS, self.fewest), self.fewest):
+        for seeds in (1,) if remedy.yardstick in ONE_MODEL else (max(MOST_SEEDS, self.fewest), self.fewest):
             if self.seconds_of(remedy, seeds) <= left:
                 return seeds
         return 0
@@ -104,12 +106,13 @@ class Bench:
         case = self._case(remedy, finding)
         treated = remedy.apply(case)
         control = remedy.control(case, treated)
-        seeds = 1 if remedy.yardstick == "gate" else seeds  # a gate is closed or open: there is no mean to take
+        seeds = 1 if remedy.yardstick in ONE_MODEL else seeds
         after, beside = self._models(remedy, (treated, control), seeds)
+        judged_by = yardstick(remedy, finding, before)
         if remedy.yardstick == "gate":
             realised, against, verdict = self._judge_gate(finding, before, after[0], beside[0])
         else:
-            realised, against, verdict = self._judge(remedy, before, after, beside)
+            realised, against, verdict = self._judge(remedy, judged_by, before, after, beside)
         kept = verdict in ("helps", "closed")
         treatment = Treatment(
             remedy=remedy.id,
@@ -132,7 +135,7 @@ class Bench:
         )
         if kept:
             self._keep(remedy, treated, after[0])
-        return Attempt(treatment, yardstick(remedy, before), before, after, beside, self._margin(remedy))
+        return Attempt(treatment, judged_by, before, after, beside, self._margin(remedy))
 
     def left_out(
         self, remedy: Remedy, finding: Finding, reason: str, verdict: TreatmentVerdict = "not-applicable"
@@ -242,13 +245,17 @@ class Bench:
         return self._passes[key]
 
     def _judge(
-        self, remedy: Remedy, before: Context, after: Sequence[Context], control: Sequence[Context]
+        self,
+        remedy: Remedy,
+        judged_by: Yardstick,
+        before: Context,
+        after: Sequence[Context],
+        control: Sequence[Context],
     ) -> tuple[Estimate, Estimate, TreatmentVerdict]:
         """Over rows, and over the seeds of what was trained; of the model that stood before as it is."""
         rows = self._judging(remedy.fits_on_validation)
-        old, new, beside = ([self._outputs(c, rows) for c in side] for side in ((before,), after, control))
-        metric = yardstick(remedy, before)
-        realised, against = gain_of(metric, old, new), gain_of(metric, beside, new)
+        view = View(lambda model: self._outputs(model, rows), lambda model: _validated(model, rows))
+        realised, against = judged_by.gain(view, [before], after), judged_by.gain(view, control, after)
         margin = self._margin(remedy)
         return realised, against, verdict_of(realised.shifted(margin), against.shifted(margin))
 
@@ -296,6 +303,12 @@ class Bench:
             # What follows is measured from the model whose figures can be trusted; what is stored is of the old train.
             self.baseline = after
             self.examined = replace(self.examined, context=after, store=None)
+
+
+def _validated(context: Context, rows: np.ndarray) -> Context:
+    """The same with these rows of validation alone."""
+    few = context.split("validation").subset(rows)
+    return context.of(context.subject.replace(validation=few), context.model)
 
 
 def steps_of(subject: Subject) -> int:

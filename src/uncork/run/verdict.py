@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from uncork.gather._contract import Context
 from uncork.probes._contract import registered
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate, Finding
-from uncork.schema.metric import Metric
 from uncork.schema.report import TreatmentVerdict
-
-#: Yardsticks that are a score of rows, whatever the subject's metric.
-ROW_SCORES = {name: Metric(name) for name in ("log-loss", "wrong-answers")}
 
 
 def verdict_of(realised: Estimate, against: Estimate) -> TreatmentVerdict:
@@ -20,11 +15,6 @@ def verdict_of(realised: Estimate, against: Estimate) -> TreatmentVerdict:
     if realised.high is not None and realised.high < 0:
         return "hurts"
     return "undetermined"
-
-
-def yardstick(remedy: Remedy, context: Context) -> Metric:
-    metric: Metric = context.facts.metric
-    return ROW_SCORES.get(remedy.yardstick, metric)
 
 
 def predicted_of(remedy: Remedy, finding: Finding) -> Estimate | None:

@@ -4,24 +4,23 @@ test. Whatever is judged on test is counted in the ledger first. It chooses noth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from uncork.derived.copies import copies
-from uncork.derived.gains import gain_of
 from uncork.gather._contract import Context
 from uncork.gather.forward import forward
 from uncork.gather.store import Store
 from uncork.run import ledger
 from uncork.run.figures import side_effects
-from uncork.run.identity import answers_key, metric_key, test_rows
+from uncork.run.identity import answers_key, test_rows
 from uncork.run.progress import Progress, working
+from uncork.run.yardstick import ByMetric, View, Yardstick
 from uncork.schema.artifacts import FingerprintsData, Pass, PassData
 from uncork.schema.finding import Estimate
-from uncork.schema.metric import Metric
 from uncork.schema.report import Headline, Treatment, TreatmentVerdict, Verification
 from uncork.stats.multiplicity import alpha_of_opening, holm, p_value
-from uncork.stats.score import gain, score
+from uncork.stats.score import score
 
 
 def headline(context: Context, prints: FingerprintsData, store: Store, progress: Progress) -> tuple[Headline, float]:
@@ -61,7 +60,7 @@ class Attempt:
     """
 
     treatment: Treatment
-    yardstick: Metric
+    yardstick: Yardstick
     before: Context
     after: tuple[Context, ...]
     control: tuple[Context, ...]
@@ -77,10 +76,9 @@ def verify(
     is tested at α · 6 / (π² k²). The final model is proven in the subject's metric where a remedy for it was kept,
     else in the yardstick of what was kept. One-sided tests; rows, or groups of rows, are the unit.
     """
-    yardstick = next(
-        (a.yardstick for a in attempts if a.treatment.kept and a.yardstick is original.facts.metric),
-        next(a.yardstick for a in attempts if a.treatment.kept),
-    )
+    kept = [a.yardstick for a in attempts if a.treatment.kept]
+    own = ByMetric(original.facts.metric)
+    yardstick = own if own in kept else kept[0]
     opening = ledger.open_test(test_rows(original), _question(original, final, attempts))
     alpha = alpha_of_opening(opening)
     passes: dict[str, PassData] = {}
@@ -91,35 +89,38 @@ def verify(
             passes[key] = on_test(context)
         return passes[key]
 
-    before, after = outputs(original), outputs(final)
-    margin = min(a.margin for a in attempts if a.treatment.kept and a.yardstick is yardstick)
-    gained = gain(yardstick, before, after)
+    view = View(outputs, _on_test_rows)
+    margin = min(a.margin for a in attempts if a.treatment.kept and a.yardstick == yardstick)
+    gained = yardstick.gain(view, [original], [final])
     p = p_value(gained.shifted(margin))
     proven = p is not None and p <= alpha
     verification = Verification(
         opening=opening,
         alpha=alpha,
-        before=score(yardstick, before),
-        after=score(yardstick, after),
+        before=yardstick.score(view, original),
+        after=yardstick.score(view, final),
         gain=gained,
         proven=proven,
         yardstick=yardstick.name,
         margin=margin,
-        side_effects=side_effects(original.facts.metric, before, after),
+        side_effects=side_effects(original.facts.metric, outputs(original), outputs(final)),
     )
     if not proven:
         return verification, ()
-    return verification, _attempts_on_test(attempts, outputs, alpha)
+    return verification, _attempts_on_test(attempts, view, alpha)
 
 
-def _attempts_on_test(
-    attempts: Sequence[Attempt], outputs: Callable[[Context], PassData], alpha: float
-) -> tuple[Treatment, ...]:
+def _on_test_rows(context: Context) -> Context:
+    """The same with test where probes measure."""
+    return context.of(context.subject.replace(validation=context.split("test")), context.model)
+
+
+def _attempts_on_test(attempts: Sequence[Attempt], view: View, alpha: float) -> tuple[Treatment, ...]:
     rows = []
     for attempt in attempts:
-        before = outputs(attempt.before)
-        after, control = ([outputs(c) for c in side] for side in (attempt.after, attempt.control))
-        gained, against = (gain_of(attempt.yardstick, side, after) for side in ([before], control))
+        gained, against = (
+            attempt.yardstick.gain(view, side, attempt.after) for side in ([attempt.before], attempt.control)
+        )
         values = [p_value(gained.shifted(attempt.margin)), p_value(against.shifted(attempt.margin))]
         # Helping means both: better than before, and better than its control. The worse of the two decides.
         rows.append((attempt, gained, against, 1.0 if None in values else max(v for v in values if v is not None)))
@@ -142,9 +143,9 @@ def _otherwise(gained: Estimate) -> TreatmentVerdict:
 
 
 def _question(original: Context, final: Context, attempts: Sequence[Attempt]) -> str:
-    asked = [metric_key(original.facts.metric), answers_key(original), answers_key(final)]
+    asked = [ByMetric(original.facts.metric).key(), answers_key(original), answers_key(final)]
     for attempt in attempts:
-        asked += [attempt.treatment.remedy, metric_key(attempt.yardstick)]
+        asked += [attempt.treatment.remedy, attempt.yardstick.key()]
         # Of several seeds the first, so that the question is the same however many there was time for.
         asked += [answers_key(c) for c in (attempt.before, attempt.after[0], attempt.control[0])]
     return "|".join(asked)

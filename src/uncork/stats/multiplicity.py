@@ -31,6 +31,16 @@ def lower_bound(estimate: Estimate, family: int) -> float | None:
     return bound if own is None else min(bound, own)
 
 
+def with_error(estimate: Estimate) -> Estimate:
+    """The same with a standard error, where it has none: that of a normal whose lower arm is as long.
+
+    Of what is exact, or combined of exact ends, so that being above 0 can be tested at levels other than its own.
+    """
+    if estimate.se is not None or estimate.value is None or estimate.low is None:
+        return estimate
+    return replace(estimate, se=(estimate.value - estimate.low) / t_quantile((1 + estimate.level) / 2, None))
+
+
 def p_value(estimate: Estimate) -> float | None:
     """One-sided p-value of the estimand being above 0; None where the estimate has no standard error.
 

@@ -1,0 +1,1 @@
+"""Side by side with peers: each module writes its page of docs/."""
