@@ -317,6 +317,25 @@ def test_investments_are_tried_by_gain_per_money(combines: bool, known: dict[str
         assert list(dict.fromkeys(tried)) == ["wrong-labels", *(["scarce-data", "single-model"] if combines else order)]
 
 
+@pytest.mark.parametrize("on_request", [False, True])
+def test_what_decides_which_rows_are_answered_comes_last_and_on_request(
+    on_request: bool, known: dict[str, Remedy]
+) -> None:
+    """Named, it is tried in any case; else only where it is not on request."""
+    after, calibrates = (
+        dataclasses.replace(remedies()[id], id=id, yardstick=yardstick, on_request=on_request and id == "isotonic")
+        for id, yardstick in (("isotonic", "wrong-answers"), ("temperature", "log-loss"))
+    )
+    known |= {"isotonic": after, "temperature": calibrates}
+    finding = dataclasses.replace(
+        a_finding("miscalibration"), verdict="bottleneck", column="trust", remedies=("isotonic", "temperature")
+    )
+    tried = [remedy.id for remedy, _ in worth_trying([finding], None, 5.0)]
+    assert tried == ["temperature", *([] if on_request else ["isotonic"])]
+    named = [remedy.id for remedy, _ in worth_trying([finding], ["isotonic", "temperature"], 5.0)]
+    assert named == ["temperature", "isotonic"]
+
+
 # What may be lost.
 
 

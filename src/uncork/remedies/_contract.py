@@ -71,6 +71,7 @@ def remedy(
     fits_on_validation: bool = False,
     as_is: bool = False,
     combines: bool = False,
+    on_request: bool = False,
 ) -> Callable[[Callable[[Case], Treated]], Remedy]:
     """Announces a remedy. `control` gets the case and what `apply` did.
 
@@ -92,6 +93,7 @@ def remedy(
             doc=module_doc(apply),
             as_is=as_is,
             combines=combines,
+            on_request=on_request,
         )
 
     return wrap

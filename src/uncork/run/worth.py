@@ -16,6 +16,8 @@ from uncork.train.loop import fit_any
 from uncork.train.recipe import Recipe
 
 STEP = 3.0  # forward passes that a training step takes: one forward, and a backward of about two
+#: What decides which rows the model answers comes last: it has to know the model as it will be.
+_LAST = ("wrong-answers", "finding")
 _TIERS = {"gate": 0, "defect": 1, "investment": 2}
 
 
@@ -30,7 +32,7 @@ def worth_trying(
     """(remedy, finding) in the order of trying: by tier, what is fitted on validation after what trains.
 
     `order`: ids of investments, which are tried in it. Asked for, or with evidence `given` for it, a remedy is tried in
-    any case; what makes the model smaller or faster at some loss only so.
+    any case; what is `on_request`, or makes the model smaller or faster at some loss, only so.
     """
     known = known_remedies()
     for id in asked or ():
@@ -39,8 +41,10 @@ def worth_trying(
     chosen: dict[str, Finding] = {}
     for finding in findings:
         for id in finding.remedies:
-            wanted = id in given or _open(finding, delta) if asked is None else id in asked
-            if id in known and id not in chosen and wanted:
+            if id not in known or id in chosen:
+                continue
+            by_itself = not known[id].on_request and _open(finding, delta)
+            if id in given or by_itself if asked is None else id in asked:
                 chosen[id] = finding
     missing = [id for id in asked or () if id not in chosen]
     if missing:
@@ -53,6 +57,7 @@ def worth_trying(
         key=lambda pair: (
             pair[1].tier != "gate",
             pair[0].fits_on_validation,
+            pair[0].fits_on_validation and pair[0].yardstick in _LAST,
             pair[0].combines,
             _TIERS[pair[1].tier],
             rank.get(pair[1].id, len(rank)),

@@ -72,6 +72,8 @@ class Remedy:
     `fits_on_validation`: it then gets half of validation and is judged on the rest.
     `price`: (subject, seeds) → trainings by the recipe that the remedy, its models and its controls take.
     `combines`: its model is made of several, which training again would undo: tried after all others that train.
+    `on_request`: tried only where it is named: it changes what the model is for (it may hand rows over), or costs what
+    its finding can't tell.
     `as_is`: the control is the model or the recipe as it is, at less compute than the remedy on purpose: more training
     would only flatter the remedy.
     """
@@ -87,6 +89,7 @@ class Remedy:
     doc: str
     as_is: bool = False
     combines: bool = False
+    on_request: bool = False
     sections = REMEDY_SECTIONS
 
 
