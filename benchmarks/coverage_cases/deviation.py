@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from coverage_cases import Case, Draw, held
+
 from uncork.stats.crossed import seed_variance
 from uncork.stats.deviation import deviation, magnitude, one_more
 from uncork.stats.means import mean

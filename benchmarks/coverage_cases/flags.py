@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
 from coverage_cases import Case, Draw, held
+
 from uncork.stats.binomial import clopper_pearson
 from uncork.stats.confident import worth
 

@@ -6,9 +6,9 @@ import math
 from functools import partial
 
 import numpy as np
+from coverage_cases import Case, Draw, held
 from scipy import stats
 
-from coverage_cases import Case, Draw, held
 from uncork.stats.calibration import calibration_error, equal_mass_bins
 from uncork.stats.conformal import conformal_quantile, least_ambiguous_sets
 from uncork.stats.selective import answered_share, learn_then_test

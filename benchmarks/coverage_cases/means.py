@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-
 from coverage_cases import Case, Draw, held
+
 from uncork.schema.finding import Estimate
 from uncork.stats.bootstrap import bootstrap
 from uncork.stats.means import difference, mean

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from coverage_cases import Case, Draw, held
 from scipy import stats
 
-from coverage_cases import Case, Draw, held
 from uncork.stats.learning_curve import learning_curve
 from uncork.stats.mixture import mixture_share
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from coverage_cases import Case, Draw, held
 from scipy.special import expit
 
-from coverage_cases import Case, Draw, held
 from uncork.stats.prediction_powered import prediction_powered_share
 from uncork.stats.slope import slope
 

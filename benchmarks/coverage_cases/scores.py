@@ -6,11 +6,11 @@ import math
 from functools import partial
 
 import numpy as np
+from coverage_cases import Case, Draw, held
+from coverage_cases.shares import grouped_hits
 from scipy import integrate, stats
 from scipy.special import expit
 
-from coverage_cases import Case, Draw, held
-from coverage_cases.shares import grouped_hits
 from uncork.schema.artifacts import PassData
 from uncork.schema.metric import Metric
 from uncork.stats.multiplicity import alpha_of_opening, at_level

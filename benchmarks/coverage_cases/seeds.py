@@ -6,10 +6,10 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy import stats
-
 from coverage_cases import Case, Draw, held
 from coverage_cases.scores import AUC, ERROR, MAE, decided, two_class
+from scipy import stats
+
 from uncork.schema.artifacts import PassData
 from uncork.stats.crossed import crossed, gain_of_recipes, gain_over_seeds, moderate, seed_variance
 from uncork.stats.halves import complementary

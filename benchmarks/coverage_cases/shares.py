@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from coverage_cases import Case, Draw, held
 from scipy import stats
 
-from coverage_cases import Case, Draw, held
 from uncork.schema.finding import Estimate
 from uncork.stats.binomial import bonett_price, clopper_pearson, wilson
 from uncork.stats.means import difference

@@ -16,11 +16,14 @@ _HOME = {
     "Metric": "uncork.schema.metric",
     "Pool": "uncork.schema.pool",
     "Subject": "uncork.schema.subject",
+    "Behaviour": "uncork.schema.behaviour",
     "Predictions": "uncork.models.predictions",
     "audit": "uncork.run.audit",
     "treat": "uncork.run.treat",
     "diff": "uncork.run.diff",
     "acquire": "uncork.run.acquire",
+    "explain": "uncork.run.explain",
+    "patch": "uncork.run.patch",
     "load_weights": "uncork.models.weights",
     "load_treated": "uncork.run.load",
     "Report": "uncork.schema.report",
@@ -37,8 +40,11 @@ if TYPE_CHECKING:
     from uncork.run.acquire import acquire as acquire
     from uncork.run.audit import audit as audit
     from uncork.run.diff import diff as diff
+    from uncork.run.explain import explain as explain
     from uncork.run.load import load_treated as load_treated
+    from uncork.run.patch import patch as patch
     from uncork.run.treat import treat as treat
+    from uncork.schema.behaviour import Behaviour as Behaviour
     from uncork.schema.errors import BadInput as BadInput
     from uncork.schema.errors import UncorkError as UncorkError
     from uncork.schema.metric import Metric as Metric

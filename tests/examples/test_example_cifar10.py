@@ -53,7 +53,7 @@ class Given(ClassifierMixin, BaseEstimator):
         return x.argmax(axis=1)
 
 
-@pytest.fixture(scope="module", params=[500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.slow) for n in (500, 10_000)])
 def subject(request: pytest.FixtureRequest, shared_data: Path) -> Subject:
     """The example's subject, with the first rows of test; 1,000 rows of train are enough here."""
     with pytest.MonkeyPatch.context() as patch:

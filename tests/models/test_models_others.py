@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, LinearSVC
 from torch import nn
@@ -217,3 +218,17 @@ def test_one_output_is_settled_on_more_than_two_rows():
     model = adapt(Subject(nn.Identity(), test=Split(x, np.arange(100) % 2)), "classification")
     assert model.outputs(x[:2]).logits[:, 1].tolist() == x[:2, 0].tolist()
     assert "read as the logit" in model.describe()["note"]
+
+
+def test_the_address_of_stop_words_is_no_part_of_a_fingerprint():
+    """Text vectorizers keep it, and in another process it is another; what they learned is part of it."""
+    words = TfidfVectorizer().fit(["a good film", "a bad film"])
+    pipeline = make_pipeline(FeatureUnion([("words", words)]), LogisticRegression()).fit(
+        ["good film", "bad film"], [0, 1]
+    )
+    found = SklearnModel(pipeline, task="classification").fingerprint()
+    ((_, fitted),) = pipeline[0].transformer_list
+    fitted._stop_words_id = 12345
+    assert SklearnModel(pipeline, task="classification").fingerprint() == found
+    fitted.vocabulary_["new"] = 2
+    assert SklearnModel(pipeline, task="classification").fingerprint() != found

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from uncork import Predictions, Split, Subject
+from uncork import Behaviour, Predictions, Split, Subject
 from uncork.gather._contract import Context
 from uncork.gather.fingerprints import gather
 from uncork.run import identity
@@ -105,3 +105,16 @@ def test_predictions_go_by_ids_and_labels_whatever_the_model_said() -> None:
     named = of(P, ids=ids)
     assert named == of(other, ids=ids) == of(P, Y[order], ids=np.array(ids)[order])
     assert len({named, of(P), of(P, ids=[f"other {i}" for i in range(120)]), of(P, 1 - Y, ids=ids)}) == 4
+
+
+def test_what_is_gathered_for_a_threat_or_a_behaviour_belongs_to_it() -> None:
+    """Another distance, or a change that does something else, is another run; a requirement alone is not."""
+    test = Split(X[::-1], Y[::-1])
+    plain = fingerprints(test=test)
+    assert fingerprints(test=test, require={"ece": 0.1}) == plain
+    threats = [fingerprints(test=test, require=r) for r in ({"linf": 0.1}, {"linf": 0.2}, {"l2": 0.1})]
+    moved = [Behaviour("moved", change=c) for c in (lambda x, u: x + 1, lambda x, u: x + 2)]
+    stated = [fingerprints(test=test, behaviours=(b,)) for b in moved]
+    told = [str(found) for found in (plain, *threats, *stated)]
+    assert len(set(told)) == len(told)
+    assert fingerprints(test=test, behaviours=(moved[0],)) == stated[0]

@@ -183,7 +183,7 @@ def test_the_names_are_the_subjects(tmp_path: Path) -> None:
 
 
 def test_what_treat_keeps_is_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A net that leans to one class: a temperature is kept, then isotonic, and both are in the folder."""
+    """A net that leans to one class: a temperature is kept, then numbers for each class, and both are in the folder."""
     monkeypatch.chdir(tmp_path)
     lean = nn.Linear(4, 2)
     with torch.no_grad():
@@ -193,7 +193,8 @@ def test_what_treat_keeps_is_what_is_loaded(tmp_path: Path, monkeypatch: pytest.
     report = treat(audit(subject, out="run", probes=["miscalibration"]))
     assert [(t.remedy, t.kept, t.verdict) for t in report.treatments] == [
         ("temperature", True, "helps"),
-        ("isotonic", True, "helps"),
+        ("vector-scaling", True, "helps"),
+        ("isotonic", False, "hurts"),
     ]
     assert report.verification.proven
     again = load_treated("run", lambda: nn.Linear(4, 2))

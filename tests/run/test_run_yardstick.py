@@ -99,3 +99,26 @@ def test_what_can_not_be_measured_again_is_undetermined(world: World, tmp_path: 
     found = ByFinding("miscalibration").gain(view, [context], [context])
     assert (found.value, found.low) == (None, None)
     assert "50 rows" in ByFinding("miscalibration").score(view, context).method
+
+
+def test_what_certifies_answers_is_fitted_on_rows_that_nothing_was_fitted_on(world: World, tmp_path: Path) -> None:
+    """The first is fitted on one half and judged on the other; once it is kept, what hands rows over takes that one."""
+    seen: list[set[int]] = []
+
+    def fitting(model: Any) -> Any:
+        def apply(case: Any) -> Treated:
+            seen.append(set(case.subject.validation.take(np.arange(len(case.subject.validation)))[:, 0].astype(int)))
+            return Treated(case.subject.replace(model=model), "planted")
+
+        return apply
+
+    model, better = world.model(0), precise(world)
+    bench = bench_of(world.subject(model), tmp_path)
+    finding = unmeasured(registered()["unguaranteed-errors"], "bottleneck", "")
+    first = remedy(better, model, yardstick="metric", apply=fitting(better))
+    assert bench.attempt(first, finding).treatment.kept
+    for yardstick in ("wrong-answers", "finding", "metric"):
+        bench.attempt(remedy(better, model, yardstick=yardstick, apply=fitting(better)), finding)
+    halves = [set(bench._fit_rows), set(bench._judge_rows)]
+    assert seen == [halves[0], halves[1], halves[1], halves[0]]
+    assert not halves[0] & halves[1]

@@ -7,7 +7,16 @@ import pytest
 from scipy import stats
 from stats_helpers import accept
 
-from uncork.stats.selective import GRID, Certificate, answered_share, learn_then_test, risk_coverage
+from uncork.schema.certificate import Certificate
+from uncork.stats.selective import (
+    GRID,
+    answered_share,
+    cascade,
+    fewest_rows,
+    learn_then_test,
+    risk_coverage,
+    rows_needed,
+)
 
 
 def population(rows: int, seed: int, error_at_top: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -165,6 +174,99 @@ def test_answered_share_by_formula() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.3 - half, 0.3 + half))
     none = answered_share(Certificate(None, 0.99, 0.95, 0, 0, 1000))
     assert (none.value, none.low, none.high) == (None, None, None)
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def two_models(rows: int, seed: int) -> tuple[Pair, Pair]:
+    """(confidence, correct) of a model and of a better one that knows other rows, both too sure of themselves."""
+    rng = np.random.default_rng(seed)
+    ease = rng.random(rows)
+    first = 1 - 0.6 * rng.beta(0.5, 2, rows) * (1 - 0.5 * ease)
+    second = 1 - 0.6 * rng.beta(0.5, 5, rows) * (0.5 + 0.5 * ease)
+    return (first, rng.random(rows) < first - 0.02), (second, rng.random(rows) < second - 0.02)
+
+
+def answers_of(first: Pair, second: Pair, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """(answered, right) row by row: the first where it is sure enough, else the second where it is."""
+    answered, right = np.zeros(len(first[0]), bool), np.zeros(len(first[0]), bool)
+    for i in range(len(answered)):
+        for sure, correct in (first, second):
+            if sure[i] >= threshold:
+                answered[i], right[i] = True, correct[i]
+                break
+    return answered, right
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cascade_counts_what_it_would_answer(seed: int) -> None:
+    first, second = two_models(900, seed)
+    first, second = ((np.round(sure, 2), right) for sure, right in (first, second))  # with ties
+    found = cascade(*first, *second, precision=0.9)
+    assert found.threshold is not None
+    answered, right = answers_of(first, second, found.threshold)
+    assert (found.answered, found.errors) == (answered.sum(), (answered & ~right).sum())
+    alone = learn_then_test(*first, precision=0.9)
+    assert found.answered > alone.answered
+    silent = np.full(900, -1.0)
+    assert cascade(*first, silent, second[1], precision=0.9) == alone
+
+
+def broken_cascades(n: int, precision: float, draws: int, seed: int) -> tuple[int, int]:
+    """(how often both together fall short on the fixed population, certificates), drawn with replacement."""
+    first, second = two_models(2000, 9)
+    rng, misses, certified = np.random.default_rng(seed), 0, 0
+    right: dict[float, float] = {}
+    for _ in range(draws):
+        rows = rng.integers(2000, size=n)
+        drawn = [(sure[rows], correct[rows]) for sure, correct in (first, second)]
+        threshold = cascade(*drawn[0], *drawn[1], precision=precision).threshold
+        if threshold is None:
+            continue
+        if threshold not in right:
+            answered, correct = answers_of(first, second, threshold)
+            right[threshold] = float(correct[answered].mean())
+        misses, certified = misses + (right[threshold] < precision), certified + 1
+    return misses, certified
+
+
+def test_cascade_keeps_its_guarantee() -> None:
+    """Broken in at most 5 % of 300 draws. Chance of failing correct code 1e-4."""
+    misses, certified = broken_cascades(600, 0.93, 300, 5)
+    assert certified > 150
+    assert accept(300 - misses, 300, 0.95)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [200, 1000, 4000])
+@pytest.mark.parametrize("precision", [0.9, 0.93, 0.96])
+def test_cascade_keeps_its_guarantee_at_length(n: int, precision: float) -> None:
+    """2,000 draws each."""
+    misses, _ = broken_cascades(n, precision, 2000, 6)
+    assert accept(2000 - misses, 2000, 0.95)
+
+
+def test_rows_needed_are_about_enough() -> None:
+    """One error in 400 can't certify 99 %. Where 200 rows can't certify 90 %, so many as are named do in most draws and
+    a sixth of them in less than half: 60 draws each, fixed seeds."""
+    sure, right = np.full(400, 0.9), np.arange(400) > 0
+    assert learn_then_test(sure, right, precision=0.99).threshold is None
+    needed = rows_needed(sure, right, precision=0.99)
+    assert needed is not None
+    assert needed > 400 > fewest_rows(0.99) == 299
+    rng, (confidence, correct) = np.random.default_rng(0), population(20_000, 0)
+
+    def certified(n: int) -> int:
+        draws = [rng.integers(20_000, size=n) for _ in range(60)]
+        return sum(learn_then_test(confidence[r], correct[r], precision=0.9).threshold is not None for r in draws)
+
+    rows = rng.integers(20_000, size=200)
+    found = rows_needed(confidence[rows], correct[rows], precision=0.9)
+    assert found is not None
+    assert certified(found) > 45
+    assert certified(found // 6) < 30
+    assert rows_needed(sure, np.arange(400) % 10 > 0, precision=0.99) is None
 
 
 def test_aurc_equals_brute_force_over_orders_of_ties() -> None:

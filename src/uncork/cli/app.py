@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from uncork.cli import acquire, audit, demo, diff, init, probes
+from uncork.cli import acquire, audit, demo, diff, explain, init, patch, probes
 from uncork.schema.errors import UncorkError
 
 app = typer.Typer(
@@ -24,7 +24,9 @@ app.command()(audit.audit)
 app.command()(audit.treat)
 app.command()(audit.report)
 app.command()(diff.diff)
+app.command()(explain.explain)
 app.command()(acquire.acquire)
+app.command()(patch.patch)
 app.command()(probes.probes)
 app.command()(probes.remedies)
 app.command()(init.init)

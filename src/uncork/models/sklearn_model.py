@@ -78,10 +78,19 @@ class SklearnModel:
         """Hash of the estimator, its fitted attributes and preprocess."""
         import cloudpickle
         import joblib
+        from joblib.hashing import NumpyHasher
+
+        class Lasting(NumpyHasher):  # type: ignore[misc]
+            """Leaves out the address that text vectorizers keep of their stop words: another in every process."""
+
+            def save(self, obj: Any) -> None:
+                if isinstance(obj, dict) and "_stop_words_id" in obj:
+                    obj = {name: value for name, value in obj.items() if name != "_stop_words_id"}
+                super().save(obj)
 
         code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
         try:
-            return str(joblib.hash((self.estimator, self.task, code)))
+            return str(Lasting("md5").hash((self.estimator, self.task, code)))
         except Exception:  # lambdas and classes of __main__ inside a pipeline can't be pickled by reference
             return str(joblib.hash((cloudpickle.dumps(self.estimator), self.task, code)))
 

@@ -40,6 +40,7 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     subject = _with_module(subject)
     for name in SPLITS:
         _check_split(name, getattr(subject, name), needed=name == "test")
+    _check_strangers(subject)
     if subject.validation is subject.test:
         raise BadInput(
             "validation and test are the same Split: what is chosen on rows can't be proven on them. Leave validation "
@@ -104,6 +105,29 @@ def _check_split(name: str, split: Any, *, needed: bool) -> None:
         )
 
 
+def _check_strangers(subject: Subject) -> None:
+    """Rows of the same form as test's; labels are neither needed nor looked at."""
+    split = subject.strangers
+    if split is None:
+        return
+    if not isinstance(split, Split):
+        raise BadInput(f"strangers is of type {type(split).__name__}: wrap it, strangers=Split(x)")
+    if any(split is getattr(subject, name) for name in SPLITS):
+        raise BadInput("strangers is one of the model's own splits: give rows that the model was not made for, or none")
+    ours, theirs = (_form(s.take(np.arange(1))) for s in (subject.test, split))
+    if ours != theirs:
+        raise BadInput(f"strangers.x has {theirs}, but test.x has {ours}: give rows in the form that the model takes")
+
+
+def _form(row: Any) -> str:
+    """What one row is like, in words."""
+    if isinstance(row, list):
+        return "text"
+    if hasattr(row, "columns"):
+        return f"the columns {', '.join(map(str, row.columns))}"
+    return f"rows of shape {tuple(np.shape(row)[1:])}"
+
+
 def _with_validation(subject: Subject, *, describe_only: bool) -> tuple[Subject, tuple[str, ...]]:
     if describe_only:
         if subject.validation is None:
@@ -145,7 +169,7 @@ def _with_indices(subject: Subject, model: Model) -> Subject:
 
 def _try_each_split(subject: Subject, model: Model) -> None:
     """One row of each, so that one of another shape is told before anything is written."""
-    for name in SPLITS:
+    for name in (*SPLITS, "strangers"):
         split = getattr(subject, name)
         if split is None:
             continue

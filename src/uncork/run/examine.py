@@ -58,7 +58,7 @@ def examine(
 ) -> Examined:
     """Gathers for these probes within `seconds`, and measures: the findings of a subject that was changed."""
     ends = time.monotonic() + seconds
-    context, no_pool = timed(context, None, probes, progress)
+    context, no_pool = timed(replace(context, training={}), None, probes, progress)  # its recipe may be another by now
     plan = make_plan(probes, context, ends - time.monotonic(), no_pool=no_pool)
     context = replace(context, store=store, deadline=ends)
     artifacts, failures = gather_all(plan, context, store, progress)
@@ -73,8 +73,9 @@ def timed(
     """(context with what prices rest on, why nothing can be retrained): as an earlier run timed it `before`, or now."""
     if before is not None:
         context = replace(context, seconds_per_row=before["seconds_per_row"], training=before["training"])
-    asked = [request for probe in probes for request in probe.requires.values() if isinstance(request, Pool)]
-    request = functools.reduce(Pool.merged, asked, Pool())
+    requests = [request for probe in probes for request in probe.requires.values()]
+    asked = [Pool(full=1) for request in requests if request.trains]  # the price of one training is all it takes
+    request = functools.reduce(Pool.merged, [r for r in requests if isinstance(r, Pool)] + asked, Pool())
     if set(timed_arms(request, context)) <= set(context.training):
         return context, ""
     try:

@@ -18,7 +18,7 @@ from uncork.gather.fingerprints import hash_rows
 from uncork.models.code import code_fingerprint
 from uncork.schema.artifacts import FingerprintsData, ProfileData
 from uncork.schema.metric import Metric
-from uncork.schema.subject import SPLITS
+from uncork.schema.subject import SPLITS, THREATS
 from uncork.stats.quantiles import median
 
 
@@ -39,6 +39,13 @@ def identity(
             if split.groups is not None:
                 groups = np.unique(split.groups, return_inverse=True)[1].astype(np.int64)
                 fingerprints[f"{name} groups"] = _hash(groups.tobytes()).hex()
+    if subject.strangers is not None:
+        fingerprints["strangers"] = _hash(hash_rows(subject.strangers).tobytes()).hex()
+    if subject.behaviours:
+        fingerprints["behaviours"] = code_fingerprint([vars(behaviour) for behaviour in subject.behaviours])
+    for threat in THREATS:
+        if threat in context.facts.require:
+            fingerprints[threat] = repr(context.facts.require[threat])
     recipe = subject.recipe
     if recipe is not None:
         fingerprints["recipe"] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,24 @@ import numpy as np
 from scipy.special import softmax
 
 from uncork.data.split import Split
+from uncork.derived.strangeness import Detector
 from uncork.models.aligned import Aligned
-from uncork.models.base import Model, Output, logits_of
+from uncork.models.base import BATCH, Model, Output, logits_of
+from uncork.models.contracted import Contracted, InputContract
 from uncork.models.ensemble import Ensemble
+from uncork.models.guarded import Bounded, Decision, Guarded, decide
 from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
+from uncork.models.patched import Memory, Patched
 from uncork.models.predictions import PredictionsModel
+from uncork.models.rejecting import Rejecting
+from uncork.models.ruled import Rule, Ruled
+from uncork.models.scaled import Scaled
 from uncork.models.sklearn_model import SklearnModel
+from uncork.models.smoothed import Smoothed
 from uncork.models.temperature import Tempered
 from uncork.models.weights import load_weights
+from uncork.schema.certificate import Certificate
 from uncork.schema.errors import BadInput, MissingExtra
 from uncork.train.recipe import Recipe
 
@@ -64,6 +74,12 @@ class Loaded:
         p: Float[np.ndarray, "n k"] = softmax(self._outputs(x).astype(np.float64), axis=1)
         return p
 
+    def decide(self, x: Any) -> list[Decision]:
+        """What is said of each row of `x`: an answer, by its name where it is known, the classes that are left, or that
+        the row is handed over; in a regression a value, with its interval where the model has one."""
+        split = x if isinstance(x, Split) else Split(x)
+        return [one for _, batch in split.batches(BATCH) for one in decide(self.inner, batch, self.classes)]
+
     def predict(self, x: Any) -> Shaped[np.ndarray, " n"]:
         """(n,) positions in `classes` of the most probable; predicted values in regression."""
         out = self._outputs(x)
@@ -100,7 +116,7 @@ def load_treated(
 
 def leaves(spec: Spec) -> Iterator[Spec]:
     """The parts of a spec that hold no others."""
-    inner = [spec["inner"]] if "inner" in spec else spec.get("members", [])
+    inner = [spec[name] for name in ("inner", "fallback") if name in spec] or spec.get("members", [])
     for part in inner:
         yield from leaves(part)
     if not inner:
@@ -119,6 +135,15 @@ def _about(path: Path, folder: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or not isinstance(about.get("model"), dict):
         raise BadInput(f"{path} doesn't say what the model is made of: treat again with this version of uncork")
     return about
+
+
+#: Changes that a few numbers say, as `save_treated` writes them.
+_BY_NUMBERS: dict[str, Callable[[Model, Spec], Model]] = {
+    "temperature": lambda inner, spec: Tempered(inner, spec["temperature"]),
+    "offset": lambda inner, spec: Offset(inner, spec["offset"]),
+    "vector-scaling": lambda inner, spec: Scaled(inner, spec["factor"], spec["added"]),
+    "smoothed": lambda inner, spec: Smoothed(inner, spec["sigma"], spec["copies"], spec["alpha"], spec["seed"]),
+}
 
 
 @dataclass(frozen=True)
@@ -144,17 +169,36 @@ class _Reader:
         raise BadInput(f"{self.place} holds no model of kind {kind!r}: {spec.get('reason', 'it is not known')}")
 
     def _changed(self, kind: str, inner: Model, spec: Spec) -> Model:
-        if kind == "temperature":
-            return Tempered(inner, spec["temperature"])
-        if kind == "offset":
-            return Offset(inner, spec["offset"])
+        if kind in _BY_NUMBERS:
+            return _BY_NUMBERS[kind](inner, spec)
+        if kind == "guard":
+            left = math.inf if spec["left"] is None else spec["left"]
+            fallback = self.model(spec["fallback"]) if "fallback" in spec else None
+            certificate = Certificate(**spec["certificate"])
+            return Guarded(inner, certificate, left=left, coverage=spec["coverage"], fallback=fallback)
+        if kind == "intervals":
+            widths = [math.inf if width is None else width for width in spec["widths"]]
+            return Bounded(inner, spec["edges"], widths, coverage=spec["coverage"], n=spec["n"], date=spec["date"])
+        if kind == "contract":
+            return Contracted(inner, InputContract.of_json(spec["contract"]))
         if kind == "aligned":
             return Aligned(inner, np.array(spec["columns"], np.int64), spec["classes"])
+        if kind in ("patched", "ruled"):
+            return self._corrected(inner, spec)
         if kind == "isotonic":
             arrays = self._arrays(spec["file"])
             knots = [(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays) // 2)]
             return Isotonic(inner, knots, spec["rows"])
+        if kind == "rejecting":
+            detector = Detector(spec["score"], {} if spec["file"] is None else self._arrays(spec["file"]))
+            stated = {"rate": spec["false_rejection"], "confidence": spec["confidence"], "rows": spec["rows"]}
+            return Rejecting(inner, detector, spec["threshold"], **stated)
         raise BadInput(f"{self.place}: a change of kind {kind!r} is not known: update uncork")
+
+    def _corrected(self, inner: Model, spec: Spec) -> Model:
+        if spec["kind"] == "ruled":
+            return Ruled(inner, [(Rule.read(text), label) for text, label in spec["rules"]])
+        return Patched(inner, Memory.of_arrays(self._arrays(spec["file"])))
 
     def _module(self, spec: Spec) -> Model:
         from uncork.models.torch_model import TorchModel

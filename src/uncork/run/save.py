@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from uncork.gather.store import explained, write_atomically
 from uncork.models.aligned import Aligned
 from uncork.models.base import Model
 from uncork.models.code import code_fingerprint
+from uncork.models.contracted import Contracted
 from uncork.models.ensemble import Ensemble
+from uncork.models.guarded import Bounded, Guarded
 from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
+from uncork.models.patched import Patched
 from uncork.models.predictions import PredictionsModel
+from uncork.models.rejecting import Rejecting
+from uncork.models.ruled import Ruled
+from uncork.models.scaled import Scaled
 from uncork.models.sklearn_model import SklearnModel
+from uncork.models.smoothed import Smoothed
 from uncork.models.temperature import Tempered
 from uncork.models.torch_model import TorchModel
 from uncork.models.weights import packed
@@ -39,13 +50,23 @@ def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str
     with explained(place):
         place.mkdir(parents=True, exist_ok=True)
     built_with: dict[str, float] = {}
-    if isinstance(subject.recipe, Recipe):
-        sizes = {name: subject.recipe.default(name) for name in ("width", "depth")}
+    recipe = getattr(subject.recipe, "recipe", subject.recipe)  # of one that is trained in another way, the plain one
+    if isinstance(recipe, Recipe):
+        sizes = {name: recipe.default(name) for name in ("width", "depth")}
         built_with = {name: size for name, size in sizes.items() if size is not None}
     spec = _Writer(place, built_with).spec(model)
     about = {"changes": changes, "how": _how(place, spec), "classes": subject.classes, "model": spec}
     write_atomically(place / "treated.json", json.dumps(about, indent=1, ensure_ascii=False))
     return place.name
+
+
+#: Changes that a few numbers say: their kind, and the numbers.
+_BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    Tempered: ("temperature", lambda model: {"temperature": model.temperature}),
+    Offset: ("offset", lambda model: {"offset": model.offset.tolist()}),
+    Scaled: ("vector-scaling", lambda model: model.told),
+    Smoothed: ("smoothed", lambda model: model.told["smoothed"]),
+}
 
 
 @dataclass
@@ -61,7 +82,7 @@ class _Writer:
         if isinstance(model, Loaded):
             return self.spec(model.inner)
         change = self._change(model)
-        if change is not None and isinstance(model, Wrapped):
+        if change is not None and isinstance(model, Wrapped | Bounded):
             return {**change, "inner": self.spec(model.inner)}
         if isinstance(model, Ensemble):
             members = [self.spec(member) for member in model.models]
@@ -76,18 +97,42 @@ class _Writer:
 
     def _change(self, model: Model) -> dict[str, Any] | None:
         """What a model around another one changes; None of others."""
-        if isinstance(model, Tempered):
-            return {"kind": "temperature", "temperature": model.temperature}
-        if isinstance(model, Offset):
-            return {"kind": "offset", "offset": model.offset.tolist()}
+        if type(model) in _BY_NUMBERS:
+            kind, numbers = _BY_NUMBERS[type(model)]
+            return {"kind": kind, **numbers(model)}
+        if isinstance(model, Contracted):
+            return {"kind": "contract", "contract": asdict(model.contract)}
         if isinstance(model, Aligned):
             return {"kind": "aligned", "columns": model.columns.tolist(), "classes": list(model.classes or ())}
+        if isinstance(model, Patched | Ruled):
+            return self._corrections(model)
         if isinstance(model, Isotonic):
             from safetensors.numpy import save
 
             arrays = {name: part for k, (x, y) in enumerate(model.knots) for name, part in ((f"x{k}", x), (f"y{k}", y))}
             return {"kind": "isotonic", "rows": model.rows, "file": self._keep("isotonic", "safetensors", save(arrays))}
+        if isinstance(model, Rejecting):
+            return {"kind": "rejecting", "file": self._detector(model), **model.told["rejects"]}
+        if isinstance(model, Guarded):
+            return self._guard(model)
+        if isinstance(model, Bounded):
+            return {"kind": "intervals", **model.told, "n": model.n, "date": model.date}
         return None
+
+    def _detector(self, model: Rejecting) -> str | None:
+        from safetensors.numpy import save
+
+        arrays = {name: np.ascontiguousarray(array) for name, array in model.detector.arrays.items()}
+        return self._keep("detector", "safetensors", save(arrays)) if arrays else None
+
+    def _corrections(self, model: Patched | Ruled) -> dict[str, Any]:
+        """`of`: the model that they are of, so that they are not taken for another's."""
+        from safetensors.numpy import save
+
+        of = model.inner.fingerprint()
+        if isinstance(model, Ruled):
+            return {"kind": "ruled", "of": of, "rules": model.told["rules"]}
+        return {"kind": "patched", "of": of, "file": self._keep("patches", "safetensors", save(model.memory.arrays()))}
 
     def _module(self, model: TorchModel) -> dict[str, Any]:
         content = packed(model.module)
@@ -102,6 +147,11 @@ class _Writer:
             "features": model.describe()["feature_layer"],
             "preprocess": _code(model.preprocess),
         }
+
+    def _guard(self, model: Guarded) -> dict[str, Any]:
+        spec: dict[str, Any] = {"kind": "guard", "certificate": asdict(model.certificate), "coverage": model.coverage}
+        spec["left"] = None if math.isinf(model.left) else model.left
+        return spec if model.fallback is None else {**spec, "fallback": self.spec(model.fallback)}
 
     def _estimator(self, model: SklearnModel) -> dict[str, Any]:
         name = type(model.estimator).__name__

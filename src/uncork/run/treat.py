@@ -123,6 +123,8 @@ def _bench(
     RunFolder.open(folder.path, about)
     refuse_shared_rows(prints)
     check_evidence(evidence, context)
+    priced = folder.timed()
+    context = replace(context, training={} if priced is None else priced["training"])
     store = folder.store(about)
     delta = float(report.subject["metric"]["delta"])
     return Bench(context, Examined(context, report.findings, store), store, delta, evidence)

@@ -16,8 +16,6 @@ from uncork.train.loop import fit_any
 from uncork.train.recipe import Recipe
 
 STEP = 3.0  # forward passes that a training step takes: one forward, and a backward of about two
-#: What decides which rows the model answers comes last: it has to know the model as it will be.
-_LAST = ("wrong-answers", "finding")
 _TIERS = {"gate": 0, "defect": 1, "investment": 2}
 
 
@@ -55,9 +53,9 @@ def worth_trying(
     return sorted(
         pairs,
         key=lambda pair: (
-            pair[1].tier != "gate",
+            pair[0].yardstick != "gate",
             pair[0].fits_on_validation,
-            pair[0].fits_on_validation and pair[0].yardstick in _LAST,
+            pair[0].hands_over,
             pair[0].combines,
             _TIERS[pair[1].tier],
             rank.get(pair[1].id, len(rank)),

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """Asks for one artifact. Subclasses add the parameters."""
+    """Asks for one artifact. Subclasses add the parameters.
+
+    `trains`: whether models beside the pool's are trained for it, so that a training has to be timed.
+    """
 
     kind: ClassVar[str]
+    trains: ClassVar[bool] = False
 
     def key(self) -> str:
         """Canonical text of the request: what the store's address is made from."""

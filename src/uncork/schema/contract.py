@@ -71,7 +71,8 @@ class Remedy:
     better), or "tolerance" (the metric must not be worse by δ: what is gained is elsewhere).
     `fits_on_validation`: it then gets half of validation and is judged on the rest.
     `price`: (subject, seeds) → trainings by the recipe that the remedy, its models and its controls take.
-    `combines`: its model is made of several, which training again would undo: tried after all others that train.
+    `combines`: its model is made of several, or stands around another, which training again would undo: tried after
+    all others that train.
     `on_request`: tried only where it is named: it changes what the model is for (it may hand rows over), or costs what
     its finding can't tell.
     `as_is`: the control is the model or the recipe as it is, at less compute than the remedy on purpose: more training
@@ -91,6 +92,11 @@ class Remedy:
     combines: bool = False
     on_request: bool = False
     sections = REMEDY_SECTIONS
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether it sets on validation which rows are answered: after all else, since it has to know the model."""
+        return self.fits_on_validation and self.yardstick in ("wrong-answers", "finding")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
+from uncork.schema.behaviour import Behaviour
 from uncork.schema.errors import BadInput
 from uncork.schema.metric import Metric
 
@@ -21,6 +22,7 @@ REQUIREMENTS: dict[str, float] = {
     "under_attack": 0.9,  # share of rows still right in the worst case within the declared threat
     "false_rejection": 0.05,  # share of the model's own rows that may be rejected as strangers
     "strangers": 0.1,  # largest share of strangers that may go unrecognised at that
+    "behaviour": 0.05,  # largest share of cases that may break a stated behaviour
 }
 
 #: Attacks that may be declared in `require`: the norm, and how far x may be moved in it, in the units of x as given.
@@ -41,6 +43,7 @@ class Subject:
     `require`: limits of the trust column, such as `{"ece": .02, "precision": .99}`, and at most one declared threat,
     such as `{"linf": 8 / 255}`: how far an attacker may move x, in the units of x as it is given.
     `strangers`: rows that the model was not made for and should not answer; their labels, if any, are not looked at.
+    `behaviours`: relations that the model's decisions should keep, each a `Behaviour`; tried beside those built in.
     `features`: name of the torch submodule whose input counts as the penultimate features.
     `name`: what the run folder and the report are called.
     """
@@ -56,6 +59,7 @@ class Subject:
     shifted: Any = None
     unlabelled: Any = None
     strangers: Any = None
+    behaviours: Sequence[Behaviour] = ()
     preprocess: Callable[[Any], Any] | None = None
     require: Mapping[str, float] | None = None
     name: str | None = None

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from uncork.schema.finding import Estimate
 
@@ -121,7 +121,7 @@ def _with_unseen(
     level: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(gap, variance) of each bin, with the one bin taken by Agresti–Coull where that adds most to the mean square."""
-    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    z2 = float(special.ndtri((1 + level) / 2)) ** 2
     size = np.bincount(which)
     share = (np.bincount(which, weights=correct) + z2 / 2) / (size + z2)
     other_gap = np.bincount(which, weights=confidence) / size - share
@@ -142,12 +142,12 @@ def _ends(weight: np.ndarray, gap: np.ndarray, variance: np.ndarray, tail: float
         def excess(noncentrality: float) -> float:
             return float(special.chndtr(statistic, df, noncentrality)) - probability
 
-        if stats.chi2.cdf(statistic, df) <= probability:
+        if special.gammainc(df / 2, statistic / 2) <= probability:
             return 0.0
         top = 4 * (statistic + 20 * math.sqrt(statistic + df) + 100)
         return float(optimize.brentq(excess, 1e-9, top))
 
     statistic = float((weight * gap**2).sum()) / scale
     low = bound(statistic, 1 - tail)
-    high = bound(max(statistic, float(stats.chi2.median(df))), tail)
+    high = bound(max(statistic, 2 * float(special.gammaincinv(df / 2, 0.5))), tail)
     return math.sqrt(low * scale), math.sqrt(high * scale)

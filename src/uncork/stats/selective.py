@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
+from uncork.schema.certificate import Certificate
 from uncork.schema.finding import Estimate
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
+
+    Counts = Int[np.ndarray, " t"]
 
 #: Thresholds on confidence, fixed before any data: dense near 1, where they matter.
 GRID = 1 - np.geomspace(1e-7, 1.0, 400)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A threshold (None if there is none) with P(precision of its answers ≥ `precision`) ≥ `confidence`."""
-
-    threshold: float | None
-    precision: float
-    confidence: float
-    answered: int
-    errors: int
-    n: int
 
 
 def learn_then_test(
@@ -47,12 +37,39 @@ def learn_then_test(
     whether they are right. Unit: one row, independent. The guarantee is over draws of these rows, for the population,
     not for one answer.
     """
-    n, alpha = len(confidence), 1 - level
+    answered, errors = _above(confidence), _above(confidence[~correct])
+    return _lowest(answered, errors, len(confidence), precision, level)
+
+
+def cascade(
+    first: Float[np.ndarray, " n"],
+    first_correct: Bool[np.ndarray, " n"],
+    second: Float[np.ndarray, " n"],
+    second_correct: Bool[np.ndarray, " n"],
+    *,
+    precision: float,
+    level: float = 0.95,
+) -> Certificate:
+    """As `learn_then_test`, of two models with one threshold: the second answers what the first is not sure enough of.
+
+    At a threshold a row is answered where either's confidence reaches it, by the first where its own does. Each
+    threshold's errors are counted as they would be made, so the guarantee is of all answers, whoever gives them.
+    """
+    answered = _above(np.maximum(first, second))
+    errors = _above(first[~first_correct]) + _above(second[~second_correct])
+    errors -= _above(np.minimum(first, second)[~second_correct])  # there the first has answered already
+    return _lowest(answered, errors, len(first), precision, level)
+
+
+def _above(confidence: Float[np.ndarray, " m"]) -> Counts:
+    """How many reach each threshold of the grid."""
+    return np.searchsorted(np.sort(-confidence), -GRID, side="right")
+
+
+def _lowest(answered: Counts, errors: Counts, n: int, precision: float, level: float) -> Certificate:
+    """The walk down the grid, from how many are answered at each threshold and how many of them wrong."""
+    alpha = 1 - level
     starts = _starts(n, precision, alpha)
-    order = np.argsort(-confidence, kind="stable")
-    errors_so_far = np.r_[0, np.cumsum(~correct[order])]
-    answered = np.searchsorted(-confidence[order], -GRID, side="right")
-    errors = errors_so_far[answered]
     p_values = special.bdtr(errors, answered, 1 - precision)
     spending = np.diff(np.searchsorted(starts, answered, side="right"), prepend=0) * alpha / len(starts)
     best = Certificate(None, precision, level, 0, 0, n)
@@ -74,6 +91,31 @@ def _starts(n: int, precision: float, alpha: float) -> list[int]:
 
     count = max(1, max((j for j in range(1, 6) if first(j) * 4 ** (j - 1) <= n), default=1))
     return [first(count) * 4**j for j in range(count)]
+
+
+def fewest_rows(precision: float, level: float = 0.95) -> int:
+    """Rows below which no threshold can be certified, were all of them answered and right."""
+    return math.ceil(math.log(1 - level) / math.log(precision))
+
+
+def rows_needed(
+    confidence: Float[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], *, precision: float, level: float = 0.95
+) -> int | None:
+    """About how many rows like these a threshold could be certified on; None where no number would do.
+
+    The same shares answered and wrong at every threshold (wrong by Laplace's rule, since few errors in few rows are no
+    errors in many), on √2, 2, 2√2, … times as many rows, up to 1,024 times.
+    """
+    answered, errors = _above(confidence), _above(confidence[~correct])
+    rate = (errors + 1) / (answered + 2)
+    for times in (2 ** (np.arange(21) / 2)).tolist():
+        more = np.floor(answered * times).astype(np.int64)
+        n = math.ceil(len(confidence) * times)
+        wrong = np.minimum(np.ceil(rate * more).astype(np.int64), more)
+        if _lowest(more, wrong, n, precision, level).threshold is not None:
+            needed: int = max(n, fewest_rows(precision, level))
+            return needed
+    return None
 
 
 def answered_share(certificate: Certificate, level: float = 0.95) -> Estimate:

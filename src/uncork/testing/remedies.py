@@ -20,6 +20,7 @@ import cloudpickle
 import numpy as np
 
 from uncork.models.adapt import adapt
+from uncork.models.base import Output
 from uncork.models.predictions import Predictions
 from uncork.remedies._contract import Case, Treated
 from uncork.schema.contract import Remedy
@@ -57,23 +58,21 @@ def check_remedy(remedy: Remedy, make_case: Callable[[], Case]) -> None:
     control = remedy.control(case, treated)
     _check_treated(remedy, case, treated, "the treated subject")
     _check_treated(remedy, case, control, "the control")
-    answers = [_logits(case, side) for side in (treated, control)]
+    answers = [_answers(case, side) for side in (treated, control)]
     for name, digest in _content(case).items():
         assert digest == before[name], f"{remedy.id}: it changed the {name} it was given: work on a copy"
     assert random_state() == state, f"{remedy.id}: it draws from a global random state: draw from case.rng"
     after, beside = answers
-    assert not np.array_equal(after, beside), (
-        f"{remedy.id}: treated model and control answer alike: nothing is compared"
-    )
+    assert not _alike(after, beside), f"{remedy.id}: treated model and control answer alike: nothing is compared"
     if not remedy.as_is and isinstance(case.subject.recipe, Recipe):  # the steps of other recipes can't be set
         assert control.compute >= treated.compute, (
             f"{remedy.id}: the control takes {control.compute:g} trainings, the remedy {treated.compute:g}: give it as "
             "many, or say as_is where more would flatter the remedy"
         )
-    given = _logits(case, Treated(case.subject, "as it was"))
+    given = _answers(case, Treated(case.subject, "as it was"))
     if remedy.safety == "safe" and case.task == "classification":
-        moved = int((given.argmax(axis=1) != after.argmax(axis=1)).sum())
-        assert not moved, f"{remedy.id}: is declared safe, but changes {moved} of {len(given)} decisions"
+        moved = int((given.logits.argmax(axis=1) != after.logits.argmax(axis=1)).sum())
+        assert not moved, f"{remedy.id}: is declared safe, but changes {moved} of {len(given.logits)} decisions"
     again = _wired(make_case(), remedy.id)
     repeated = remedy.apply(again)
     _check_same(remedy, treated, after, again, repeated, "the treated model")
@@ -101,20 +100,26 @@ def _check_treated(remedy: Remedy, case: Case, treated: Treated, what: str) -> N
     assert treated.compute >= 0, f"{remedy.id}: {what} takes {treated.compute:g} trainings"
 
 
-def _check_same(remedy: Remedy, one: Treated, answer: np.ndarray, again: Case, other: Treated, what: str) -> None:
-    same = np.array_equal(answer, _logits(again, other))
+def _check_same(remedy: Remedy, one: Treated, answer: Output, again: Case, other: Treated, what: str) -> None:
+    same = _alike(answer, _answers(again, other))
     told = (one.changes, one.amount, one.compute) == (other.changes, other.amount, other.compute)
     assert same and told, f"{remedy.id}: {what} differs between two runs under the same seed"  # noqa: PT018
 
 
-def _logits(case: Case, treated: Treated) -> np.ndarray:
+def _alike(one: Output, other: Output) -> bool:
+    """The same logits, and the same rows answered."""
+    first, second = (np.ones(len(o.logits), bool) if o.answered is None else o.answered for o in (one, other))
+    return np.array_equal(one.logits, other.logits) and np.array_equal(first, second)
+
+
+def _answers(case: Case, treated: Treated) -> Output:
     """What the model answers; of one that is to be trained, from a seed, as another process would train it."""
     validation, subject = case.subject.validation, treated.subject
     if treated.train is not None:
         side = cloudpickle.loads(cloudpickle.dumps(replace(treated, subject=subject.replace(test=None))))
         subject = subject.replace(model=side.train(side.subject, SEED))
     model = adapt(subject.replace(validation=validation), case.task)
-    return model.outputs(validation.take(np.arange(min(BATCH, len(validation))))).logits
+    return model.outputs(validation.take(np.arange(min(BATCH, len(validation)))))
 
 
 def _content(case: Case) -> dict[str, str]:

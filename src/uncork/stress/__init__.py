@@ -1,0 +1,1 @@
+"""Ways of changing inputs on purpose, one per file: attacks within a declared threat."""
