@@ -18,7 +18,9 @@ from torch import nn
 
 from uncork import Predictions, Split
 from uncork.gather._contract import Context
-from uncork.gather.attacked import gather, price
+from uncork.gather.attacked import CERTIFYING, gather, price
+from uncork.models.smoothed import Smoothed
+from uncork.models.torch_model import TorchModel
 from uncork.schema.attacks import Attacked, AttackedData
 from uncork.schema.errors import Unavailable
 from uncork.testing.gatherers import check_gatherer
@@ -122,6 +124,18 @@ def test_a_linear_model_is_worked_out(gathered: Gathered, pixels: Any) -> None:
         assert found.access == "exact"
         assert found.checks == {}
         assert np.array_equal(found.by >= 0, found.clean & (found.distance <= 0.05))
+
+
+def test_votes_over_noise_are_certified(gathered: Gathered, pixels: Any, trained: nn.Module) -> None:
+    """Against L2 no attack is run: what has a radius beyond ε holds."""
+    x = pixels[0].astype(np.float32)
+    model = Smoothed(TorchModel(trained.eval(), task="classification", preprocess=scaled), 4.0, copies=50)
+    found = gathered(model, x=x, request=Attacked(rows=20), require={"l2": 7.0})
+    decided, radius = model.certify(x[0::2][found.rows], CERTIFYING)
+    assert (found.access, found.attacks) == ("certified", ("no certificate",))
+    assert np.array_equal(found.clean, decided == found.y)
+    assert np.array_equal(found.by >= 0, found.clean & ~(radius > 7.0))
+    assert 0 < (found.by >= 0).sum() < found.clean.sum()
 
 
 def test_trees_are_attacked_by_their_outputs(gathered: Gathered, pixels: Any) -> None:

@@ -59,6 +59,14 @@ def test_a_weak_attack_clears_nothing(access: str) -> None:
     assert verdict(measure, given(attacks(400, right=0.99, fooled=0.5, access=access))) == "bottleneck"
 
 
+def test_without_a_certificate_a_row_may_hold_all_the_same() -> None:
+    """Certified on 380 of 400: clear. On none: undetermined, since no attack was run."""
+    assert verdict(measure, given(attacks(400, right=0.98, fooled=0.0, access="certified"))) == "clear"
+    none = attacks(400, right=0.95, fooled=1.0, access="certified")
+    assert verdict(measure, given(none)) == "undetermined"
+    assert measure(**given(none), rng=generator(0)).estimates["robust_accuracy"].high > 0.9
+
+
 @pytest.mark.parametrize(
     ("checks", "named", "blinded"),
     [

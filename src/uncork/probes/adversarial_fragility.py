@@ -80,6 +80,8 @@ def measure(*, attacked: AttackedData, facts: FactsData, rng: np.random.Generato
     bounded = attacked.access in ("black-box", "inner") or blind(attacked)
     if bounded:
         robust = replace(robust, low=0.0, se=None, df=None, method=f"{robust.method}, from above only")
+    if attacked.access == "certified":
+        robust = replace(robust, high=clean.high, se=None, df=None, method=f"{robust.method}, from below only")
     robust = replace(robust, unit="share right under every attack")
     estimates = {"robust_accuracy": robust, "clean_accuracy": replace(clean, unit="share right")}
     if attacked.access == "exact" and attacked.clean.any():
@@ -97,6 +99,8 @@ def measure(*, attacked: AttackedData, facts: FactsData, rng: np.random.Generato
 def _exposed(attacked: AttackedData, asked: float, bounded: bool) -> Estimate:
     """Right as it is and wrong under attack, less the 1 − asked that may be."""
     turned = share(attacked.by >= 0, attacked.clusters).shifted(asked - 1).scaled(1000, "predictions per 1,000")
+    if attacked.access == "certified":
+        return replace(turned, low=1000 * (asked - 1), se=None, df=None)
     return replace(turned, high=1000 * asked, se=None, df=None) if bounded else turned
 
 
@@ -136,6 +140,7 @@ def _say(attacked: AttackedData, robust: Estimate, clean: Estimate, bounded: boo
     )
     how = {
         "exact": "exact, as the model is linear",
+        "certified": "certified: no attack within it can do worse",
         "black-box": "by outputs alone: no gradient reaches x, so more may be found",
         "inner": "by the gradients of the model inside: more may be found",
     }.get(attacked.access, "gradients look masked: more may be found" if bounded else "")

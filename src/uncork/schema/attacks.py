@@ -33,7 +33,8 @@ class AttackedData:
     """Answer to `Attacked`: n rows of validation and what was found against them.
 
     norm, eps: the threat. access: "white-box" (with the model's gradients), "inner" (with those of the model inside a
-    wrapper), "black-box" (outputs alone) or "exact" (closed form). rows (n,): positions. y (n,): class indices.
+    wrapper), "black-box" (outputs alone), "exact" (closed form) or "certified" (a guarantee: what has none counts as
+    fooled). rows (n,): positions. y (n,): class indices.
     clusters (n,): as in `PassData`. clean (n,): decided rightly as it is. by (n,) int8: index of the attack that fooled
     the row, −1 where none did or the row was wrong as it is. distance (n,) float32: the smallest change that was found
     to fool the model, 0 where it was wrong, inf where none was found; exact where access is.
