@@ -59,7 +59,7 @@ fall further than with random ranks. All intervals are at 95 %.
 
 {rows} rows each. *Over chance*, *over edges*: by how much more the probability falls, mean over the shares replaced.
 *Similarity*: rank correlation of maps with those after the last layer was initialised anew; a method fails where it is
-surely above .5. *Unexplained*: decisions per 1,000 for which the best method does no better than the best of nine
+surely above .5. *Unexplained*: decisions per 1,000 for which the best method does no better than the median of nine
 random ranks. The verdict asks for {asked:g} over chance.
 
 {methods}

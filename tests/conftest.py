@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import cloudpickle
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,3 +58,20 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data sets are not on this machine")
     return SHARED
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are run here, each with a copy of its own: starting workers takes longer than most tests' work."""
+    import torch
+
+    from uncork.run.executor import Executor
+
+    def each(self: Executor, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        content = cloudpickle.dumps(function)
+        for job in jobs:
+            with torch.random.fork_rng():
+                done = cloudpickle.loads(content)(*job)
+            yield done
+
+    monkeypatch.setattr(Executor, "each", each)

@@ -10,8 +10,10 @@ from coverage_cases import Case, Draw, held
 from scipy import stats
 
 from uncork.stats.calibration import calibration_error, equal_mass_bins
-from uncork.stats.conformal import conformal_quantile, least_ambiguous_sets
+from uncork.stats.conformal import conformal_quantile, least_ambiguous_sets, quantile_interval
+from uncork.stats.predictive import pit_deviation
 from uncork.stats.selective import answered_share, learn_then_test
+from uncork.stats.smooth_calibration import smooth_calibration_error
 
 
 def constant_gap(low: float, high: float, gap: float, rng: np.random.Generator, n: int) -> Draw:
@@ -19,6 +21,25 @@ def constant_gap(low: float, high: float, gap: float, rng: np.random.Generator, 
     confidence = rng.uniform(low, high, n)
     correct = rng.random(n) < confidence - gap
     return held(calibration_error(confidence, correct, equal_mass_bins(confidence)), abs(gap))
+
+
+def smooth_gap(gap: float, rng: np.random.Generator, n: int) -> Draw:
+    """A residual that is the same at every confidence: smoothed it is the same, and so the smooth ECE is it."""
+    confidence = rng.uniform(0.5, 1, n)
+    correct = rng.random(n) < confidence - gap
+    return held(smooth_calibration_error(confidence, correct, rng), gap)
+
+
+def bent(power: float, rng: np.random.Generator, n: int) -> Draw:
+    """Stated distribution functions U^power: the gap u^(1 / power) − u is largest where its slope is 0."""
+    a = 1 / power
+    at = a ** (1 / (1 - a))
+    return held(pit_deviation(rng.random(n) ** power), at**a - at)
+
+
+def nine_tenths(rng: np.random.Generator, n: int) -> Draw:
+    """Of scores uniform on (0, 1) the quantile at .9 is .9."""
+    return held(quantile_interval(rng.random(n), 0.9, unit="score"), 0.9)
 
 
 def sloping(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +96,10 @@ CASES = (
     Case("selective.learn_then_test", "precision .95 kept, error rising", partial(kept, 0.95)),
     Case("selective.learn_then_test", "precision .9 kept, just missed everywhere", partial(kept_at_the_edge, 0.9)),
     Case("selective.answered_share (DKW)", "precision .9", answered, undetermined={100: 0.9, 1_000: 0.35}),
+    Case("smooth_calibration.smooth_calibration_error", "over by .03", partial(smooth_gap, 0.03), draws=1_000),
+    Case("smooth_calibration.smooth_calibration_error", "over by .1", partial(smooth_gap, 0.1), draws=1_000),
+    Case("predictive.pit_deviation", "too wide by a fifth", partial(bent, 1.2)),
+    Case("conformal.quantile_interval", "at .9", nine_tenths),
     Case("conformal.least_ambiguous_sets", "hold a fresh row's class", set_holds_a_fresh_row, level=0.9),
     Case("conformal.conformal_quantile", "above the 5 % quantile of its Beta law", beta_law),
 )

@@ -20,6 +20,11 @@ COLUMNS = {
     "unguaranteed-errors": "trust",
     "retraining-churn": "trust",
     "membership-leakage": "trust",
+    "adversarial-fragility": "trust",
+    "behaviour-violations": "trust",
+    "opaque-decisions": "trust",
+    "stubborn-mistakes": "trust",
+    "unrecognised-inputs": "trust",
     "excess-capacity": "cost",
     "wasted-compute": "cost",
 }

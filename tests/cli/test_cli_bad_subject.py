@@ -151,8 +151,8 @@ MODELS = {
     ),
     "an unknown metric": (
         "subject = Subject(net, test=test, metric='f1')",
-        "s.py, line 17: metric 'f1' is not known: use one of accuracy, auc, error, log-loss, mae, rmse, a cost matrix, "
-        "or a callable",
+        "s.py, line 17: metric 'f1' is not known: use one of accuracy, auc, error, log-loss, mae, rmse, "
+        "wrong-answers, a cost matrix, or a callable",
     ),
 }
 

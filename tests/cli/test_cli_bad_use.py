@@ -14,6 +14,8 @@ from cli_helpers import HEALTHY, Cli, left_behind
 
 from uncork.planted.faults import FAULTS
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 PROBES = "leaked-examples, miscalibration, overfitting, rare-classes, unguaranteed-errors, wrong-family"
 FAST = ("--probes", "overfitting")
 

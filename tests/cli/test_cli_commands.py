@@ -19,6 +19,8 @@ from uncork.cli.probes import reflowed
 from uncork.probes._contract import registered
 from uncork.remedies._contract import remedies
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 
 
@@ -70,8 +72,8 @@ def test_each_remedy_is_explained(id: str, cli: Cli) -> None:
 
 
 def test_pages_are_reflowed_but_not_their_examples() -> None:
-    page = "A page.\n\nHead\n----\nOne line\nand its end.\n* a point\ngoes on\n\nExample\n-------\n>>> 1 + 1\n2\n"
-    shown = "A page.\n\nHead\n----\nOne line and its end.\n* a point goes on\n\nExample\n-------\n>>> 1 + 1\n2"
+    page = "A page.\n\nHead\n----\nOne line\nand its end.\n* a point\ngoes on\n\nExample\n-------\n>>> 1 + 1\n2\n3\n"
+    shown = "A page.\n\nHead\n----\nOne line and its end.\n* a point goes on\n\nExample\n-------\n>>> 1 + 1\n2\n3"
     assert reflowed(page) == shown
 
 

@@ -13,6 +13,8 @@ import pytest
 from cli_helpers import Cli, left_behind
 from pyarrow import csv
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 def table(path: Path, **columns: Any) -> str:
     """Out-of-fold probabilities of the 100 rows of train in the subject file."""

@@ -130,3 +130,23 @@ def test_rows_crossed_with_targets_cover_the_truth(most: float, auc: float, tpr:
             covered[i] += estimate.low <= truth <= estimate.high
     assert covered[0] >= stats.binom.ppf(1e-3, 150, 0.95)
     assert covered[1] >= stats.binom.ppf(1e-3, 150, 0.94)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wide", [0.0, 1.0])
+def test_models_that_hide_membership_are_at_chance(wide: float) -> None:
+    """Rows vary alike, or some by far more than others; 1,200 rows, so k / (n_out + 1) = 6 / 601 of members are found.
+    200 draws: the mean within 4 s.e.; intervals miss in at most the 5 % they state, but for 1 in 1,000 (fixed seeds).
+    They miss below chance more often than above it: few hits come with a small standard error."""
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng((7, seed))
+        spread = np.exp(wide * rng.normal(size=1200))
+        confidence = (3 * rng.normal(size=1200) + spread * rng.normal(size=(16, 1200))).astype(np.float32)
+        trained_on = halves(rng, 1200, 8)
+        parts = success(attack(confidence, trained_on, twins(16)), trained_on)
+        found.append(crossed(parts.tpr, unit="share", bounds=(0, 1)))
+    values = np.array([e.value for e in found])
+    assert float(values.mean()) == pytest.approx(6 / 601, abs=4 * float(values.std()) / 200**0.5)
+    assert float(values.std()) < 0.002
+    assert sum(e.low <= 6 / 601 <= e.high for e in found) >= stats.binom.ppf(1e-3, 200, 0.95)

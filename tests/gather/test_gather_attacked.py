@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,10 @@ from torch import nn
 
 from uncork import Predictions, Split
 from uncork.gather._contract import Context
-from uncork.gather.attacked import CERTIFYING, gather, price
+from uncork.gather.attacked import CERTIFYING, _box, _Numbers, gather, price
 from uncork.models.smoothed import Smoothed
 from uncork.models.torch_model import TorchModel
+from uncork.run.load import Loaded
 from uncork.schema.attacks import Attacked, AttackedData
 from uncork.schema.errors import Unavailable
 from uncork.testing.gatherers import check_gatherer
@@ -130,7 +132,7 @@ def test_votes_over_noise_are_certified(gathered: Gathered, pixels: Any, trained
     """Against L2 no attack is run: what has a radius beyond ε holds."""
     x = pixels[0].astype(np.float32)
     model = Smoothed(TorchModel(trained.eval(), task="classification", preprocess=scaled), 4.0, copies=50)
-    found = gathered(model, x=x, request=Attacked(rows=20), require={"l2": 7.0})
+    found = gathered(Loaded(model), x=x, request=Attacked(rows=20), require={"l2": 7.0})
     decided, radius = model.certify(x[0::2][found.rows], CERTIFYING)
     assert (found.access, found.attacks) == ("certified", ("no certificate",))
     assert np.array_equal(found.clean, decided == found.y)
@@ -177,6 +179,26 @@ def test_groups_and_missing_values(gathered: Gathered, pixels: Any) -> None:
     assert len(np.unique(found.clusters)) < len(found)
 
 
+def test_the_box_is_there_where_a_batch_lacks_a_column(context_of: Callable[..., Context]) -> None:
+    """The last column is missing in the first 256 rows and not finite in the next: its box is of those that have it."""
+    x = np.random.default_rng(0).random((300, 2)).astype(np.float32)
+    y = (x[:, 0] > 0.5).astype(int)
+    x[:256, 1], x[256, 1] = np.nan, np.inf
+    net = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[-8.0, 0], [8, 0]]))
+        net[0].bias.copy_(torch.tensor([4.0, -4]))
+    split = Split(x, y)
+    context = context_of(
+        model=net, preprocess=torch.nan_to_num, validation=split, test=Split(x[257:], y[257:]), require={"linf": 0.3}
+    )
+    box = _box(context, _Numbers.of(split))
+    np.testing.assert_array_equal(box[0], [x[:, 0].min(), x[257:, 1].min()])
+    np.testing.assert_array_equal(box[1], [x[:, 0].max(), x[257:, 1].max()])
+    found = gather.gather(Attacked(rows=200, queries=20), context)
+    np.testing.assert_array_equal(found.by >= 0, np.abs(x[found.rows, 0] - 0.5) < 0.3)
+
+
 class Embeds(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -199,3 +221,6 @@ def test_what_cannot_be_attacked_says_why(gathered: Gathered, context_of: Any, p
         model=trained, preprocess=scaled, validation=Split(*pixels), test=Split(*pixels), require={"l2": 1}
     )
     assert price(Attacked(rows=50), context) < price(Attacked(rows=100), context)
+    votes = Smoothed(TorchModel(trained.eval(), task="classification", preprocess=scaled), 4.0, copies=50)
+    context = dataclasses.replace(context, model=votes)  # certified by 1,000 copies, 20 passes of itself, and one more
+    assert price(Attacked(rows=50), context) == pytest.approx(50 * 21 * context.seconds_per_row)

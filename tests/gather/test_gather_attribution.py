@@ -309,6 +309,14 @@ def test_a_new_last_layer_leaves_the_audited_net_alone(context: Context) -> None
     )
 
 
+def test_weights_that_cannot_be_drawn_anew_leave_maps_unchecked(context_of: Make, digits: Any) -> None:
+    """Of a layer with weight norm the weight is worked out: drawn anew it would stay, and maps seem blind to it."""
+    for normed in (nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm):
+        net = seeded(lambda made=normed: nn.Sequential(nn.Linear(64, 8), nn.ReLU(), made(nn.Linear(8, 10))))
+        data = gathered(context_of(model=net, **splits(*digits)), Attribution(rows=4))
+        assert similarity(data, 0) is None
+
+
 def test_rank_correlation() -> None:
     from scipy.stats import spearmanr
 

@@ -19,7 +19,7 @@ from uncork.gather.behaviour import gather
 from uncork.probes.behaviour_violations import measure
 from uncork.run.rank import judge
 from uncork.schema.behaviour import Behaviour, Behaviours, BehavioursData
-from uncork.schema.errors import Unavailable
+from uncork.schema.errors import Unavailable, UncorkError
 from uncork.schema.seeds import generator
 from uncork.stress.checklist import BAD, GOOD, THING
 from uncork.testing.gatherers import check_gatherer
@@ -120,6 +120,13 @@ def test_the_users_own_in_ten_lines(context_of: ContextOf) -> None:
     data, finding = gathered(context_of(of_texts(Rules(negates=True), behaviours=[own])))
     assert (data.relation == data.names.index("double negation")).sum() == 4
     assert finding.estimates["double negation"].value == 1000
+
+
+def test_a_change_that_fails_is_named(context_of: ContextOf) -> None:
+    """It takes rows and numbers: one that takes rows alone is the user's to mend."""
+    own = Behaviour("shorter", change=lambda x: x)  # type: ignore[arg-type,misc]
+    with pytest.raises(UncorkError, match=r"behaviour 'shorter': its change, called with \(rows, one number"):
+        gathered(context_of(of_texts(Rules(negates=True), behaviours=[own])))
 
 
 @pytest.mark.parametrize(

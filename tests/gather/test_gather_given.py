@@ -365,7 +365,7 @@ def test_a_checkpoint_that_gives_nan_is_named(context: Context) -> None:
 # Every probe.
 
 #: They measure the checkpoint or the rows themselves, and use a pool where there is one.
-WITHOUT_A_POOL = {"overfitting", "rare-classes", "split-shift"}
+WITHOUT_A_POOL = {"overfitting", "rare-classes", "split-shift", "opaque-decisions"}
 
 
 @pytest.mark.parametrize("kind", ["predictions", "repeats", "checkpoints", "few"])

@@ -161,6 +161,9 @@ def test_texts_lose_a_word_and_codes_stay() -> None:
     assert all(len(copy[0].split()) == 2 for copy in found.copies)
     assert found.changed.tolist() == [[True] * COPIES, [False] * COPIES]
     assert not near(np.array([[0, 1], [1, 0], [1, 1]])).changed.any()
+    tokens = np.random.default_rng(0).integers(0, 50, size=(40, 6))  # another number would be another word, or none
+    assert not near(tokens).changed.any()
+    assert near(tokens.astype(np.uint8)).changed.mean() > 0.9
 
 
 def test_tables_keep_their_kind() -> None:

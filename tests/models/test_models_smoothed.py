@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,11 @@ from sklearn.linear_model import LinearRegression
 from torch import nn
 
 from uncork.models.adapt import as_model
-from uncork.models.base import Model
+from uncork.models.base import Model, Output
+from uncork.models.ensemble import Ensemble
 from uncork.models.smoothed import Smoothed
+from uncork.models.torch_model import TorchModel
+from uncork.models.wrapped import Wrapped
 from uncork.schema.errors import BadInput
 
 W = np.array([0.6, -0.8, 0.0], np.float32)  # of length 1: w · x is the distance to the boundary
@@ -101,3 +107,24 @@ def test_certificates_hold_as_often_as_stated() -> None:
     )
     wrong = claimed > np.tile(distances, 10) + 1e-6
     assert 0.01 < wrong.mean() <= stats.binom.ppf(1 - 1e-4, 4000, 0.05) / 4000
+
+
+def test_copies_that_are_handed_over_have_no_vote() -> None:
+    """A model that answers none: no class outvotes another, and nothing is certified."""
+
+    class Silent(Wrapped):
+        told: ClassVar[dict[str, Any]] = {}
+
+        def moved(self, logits: np.ndarray) -> np.ndarray:
+            return logits
+
+        def outputs(self, batch: Any, features: bool = False) -> Output:
+            out = super().outputs(batch, features)
+            return replace(out, answered=np.zeros(len(out.logits), bool))
+
+    x = np.ones((3, 2), np.float32)
+    plain = TorchModel(nn.Linear(2, 3), task="classification")
+    plain.outputs(x)
+    for model in (Smoothed(Silent(plain), 0.5, copies=40), Ensemble([Silent(plain), plain])):
+        assert not model.outputs(x).answered.any()
+    assert (Smoothed(Silent(plain), 0.5, copies=40).certify(x, 100)[0] == -1).all()

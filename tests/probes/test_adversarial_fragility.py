@@ -38,7 +38,7 @@ def test_turned_rows_are_counted() -> None:
     found = measure(**given(attacks(400, right=0.95, fooled=0.6)), rng=generator(0))
     assert found.estimates["robust_accuracy"].value == pytest.approx(0.38)
     assert found.estimates["clean_accuracy"].value == pytest.approx(0.95)
-    assert found.headroom.value == pytest.approx(470)
+    assert found.headroom.value == pytest.approx(520)  # .9 of rows should hold, .38 do
     exact = stats.binomtest(152, 400).proportion_ci(method="exact")
     assert (found.estimates["robust_accuracy"].low, found.estimates["robust_accuracy"].high) == pytest.approx(exact)
     assert found.details[0].data["rows"][0][:4] == ["APGD-CE", 380, 228, "0.380"]

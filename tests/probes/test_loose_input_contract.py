@@ -72,7 +72,7 @@ def test_a_planted_wrong_format_is_found_with_its_gain() -> None:
     assert outcome.estimates["best_gain"].value == pytest.approx(280.0)
     assert outcome.estimates["best_gain"].low < 280 < outcome.estimates["best_gain"].high
     assert outcome.estimates["accepted"].value == 2
-    assert outcome.summary.startswith("÷ 255: it then gains 280")
+    assert outcome.summary.startswith("With ÷ 255 it gains 280")
     table = {row[0]: row for row in outcome.details[0].data["rows"]}
     assert table["× 4"][4] == pytest.approx(98.0)
     assert table["bytes"][-1] == "no bytes"

@@ -103,7 +103,7 @@ def test_another_score_promises_what_reject_would_gain() -> None:
     measured = found(data)
     gain = measured.estimates["reject_gain"]
     assert gain.low < 0.95 < gain.high + 0.02
-    assert "By knn 0%" in measured.summary
+    assert "By knn 0 %" in measured.summary
     assert "reject_gain" not in found(strangers(apart=5.0, beside=0.0)).estimates
 
 

@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from uncork import BadInput, Predictions, Split, Subject, load_treated
-from uncork.models.adapt import adapt
-from uncork.models.contracted import InputContract, learn
+from uncork.models.adapt import adapt, as_model
+from uncork.models.contracted import Contracted, InputContract, learn
 from uncork.remedies._contract import Case
 from uncork.remedies.contract import apply
 from uncork.run.save import save_treated
@@ -120,6 +120,25 @@ def test_texts(case_of: CaseOf) -> None:
     contracted = apply.apply(case_of(subject, n_classes=2)).subject.model
     answered = contracted.outputs([texts[0], "", texts[0].upper(), "ночь " * 8]).answered
     assert answered.tolist() == [True, False, False, False]
+
+
+def test_a_model_that_refuses_what_is_missing_is_asked_about_the_rest() -> None:
+    """scikit-learn refuses a batch for one NaN; behind a contract that row alone is handed over."""
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    inner = as_model(LogisticRegression().fit(x, x[:, 0] > 0), "classification")
+    model = Contracted(inner, learn([x]))
+    some = x[:4].copy()
+    some[1, 2] = np.nan
+    with pytest.raises(BadInput, match="NaN"):
+        inner.outputs(some)
+    out = model.outputs(some)
+    assert out.answered.tolist() == [True, False, True, True]
+    np.testing.assert_array_equal(out.logits[[0, 2, 3]], inner.outputs(x[[0, 2, 3]]).logits)
+    assert not out.logits[1].any()
+    alone = model.outputs(some[1:2])
+    assert (alone.answered.tolist(), alone.logits.shape) == ([False], (1, 2))
+    with pytest.raises(BadInput, match="refuses"):  # of what it should take, it is asked no second time
+        Contracted(as_model(LogisticRegression().fit(x[:, :2], x[:, 0] > 0), "classification"), learn([x])).outputs(x)
 
 
 def test_without_train_half_of_validation_teaches(ground: Callable[..., Subject], case_of: CaseOf) -> None:

@@ -16,8 +16,9 @@ from torch import nn
 from uncork import Split, Subject, load_treated
 from uncork.models.adapt import adapt
 from uncork.models.base import Output
+from uncork.models.guarded import HandedOver
 from uncork.models.predictions import Predictions
-from uncork.models.rejecting import Rejecting, alike
+from uncork.models.rejecting import Rejecting, alike, read
 from uncork.models.temperature import Tempered
 from uncork.remedies.reject import apply, fitted, independent
 from uncork.run.save import save_treated
@@ -105,6 +106,18 @@ def test_the_control_hands_as_many_over_whichever_they_are(case_of: Callable[...
     share = treated.amount / 20_000
     assert (~out(control.subject.model, x).answered).mean() == pytest.approx(share, abs=0.007)  # 4 s.d.
     assert out(control.subject.model, clusters(500, 2, far=4.0)[0]).answered.mean() > 0.85
+
+
+def test_the_control_leaves_out_what_was_handed_over_before(case_of: Callable[..., Any]) -> None:
+    """Half of the rows are handed over already: of the other half as many as the detector takes, and no more."""
+    before = HandedOver(adapt(subject(), "classification"), 0.5, seed=9)
+    case = case_of(subject(4000).replace(model=before), n_classes=3, **FAR)
+    treated = apply.apply(case)
+    control = apply.control(case, treated)
+    models = before, treated.subject.model, control.subject.model
+    left = [int(read(m, case.subject.validation, np.arange(4000), "").answered.sum()) for m in models]
+    assert treated.amount == left[0] - left[1]
+    assert left[2] == pytest.approx(left[1], abs=40)  # 4 s.d. of handing 90 of 2,000 over
 
 
 def test_rows_already_handed_over_stay_so(case_of: Callable[..., Any]) -> None:

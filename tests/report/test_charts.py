@@ -137,6 +137,11 @@ def test_maps_are_thinned_and_say_so() -> None:
     svg = charts.scatter(many)
     assert svg.count("<circle") <= charts.MOST_POINTS + 1
     assert f"of {n} points" in svg
+    for more in range(4):  # whatever the stride, the case that a map is about stays on it
+        shown = charts.scatter(
+            {"x": list(range(n + more)), "y": [0.0] * (n + more), "group": ["right"] * (n + more - 1) + ["this case"]}
+        )
+        assert shown.count('class="group here"') == 2  # the point, and its entry in the key
 
 
 def test_gaps_and_flat_data_do_not_break_a_chart() -> None:

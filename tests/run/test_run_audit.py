@@ -22,6 +22,8 @@ from uncork.schema.artifacts import Pass
 from uncork.schema.pool import Pool
 from uncork.schema.report import Report, json_schema
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "report.schema.json"
 
 
@@ -222,6 +224,7 @@ def test_a_probe_that_raises_is_a_finding_of_its_own(monkeypatch: pytest.MonkeyP
 def test_without_train_or_recipe_probes_say_why() -> None:
     report = audit(small(train=None, recipe=None), out="run")
     silent = {f.id: f.reason for f in report.findings if f.verdict == "not-applicable"}
+    assert "no threat is declared" in silent.pop("adversarial-fragility")
     assert {"leaked-examples", "overfitting", "wrong-family"} <= set(silent)
     assert all("train" in reason for reason in silent.values())
     assert not [f for f in report.findings if f.verdict == "error"]
@@ -254,7 +257,7 @@ def test_a_regression() -> None:
     assert (report.headline.unit, report.subject["task"]) == ("RMSE", "regression")
     assert report.headline.value == pytest.approx(0.1, rel=0.15)
     verdicts = {f.id: f.verdict for f in report.findings}
-    assert verdicts["miscalibration"] == "not-applicable"
+    assert verdicts["rare-classes"] == "not-applicable"
     assert verdicts["wrong-family"] in ("clear", "undetermined")
     assert "error" not in verdicts.values()
 

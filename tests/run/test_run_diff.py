@@ -21,6 +21,8 @@ from uncork.run.diff import SAME
 from uncork.schema.comparison import Comparison
 from uncork.stats.multiplicity import alpha_of_opening
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 CLASSES = ("ant", "bee", "cat")
 Y = np.random.default_rng(1).integers(3, size=400)
 

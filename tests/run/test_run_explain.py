@@ -88,7 +88,7 @@ def test_neighbours_and_mistakes_by_brute_force(report: Report, case: Any) -> No
     far = np.sqrt((((x[wrong] - mean) / spread - here) ** 2).mean(axis=1))
     assert [near.id for near in case.mistakes] == [f"v{i}" for i in wrong[np.argsort(far)[:4]]]
     assert all(near.decided != near.label for near in case.mistakes)
-    assert [name for name, _ in case.shown.values] == ["0", "1", "2", "3"]
+    assert [name for name, _ in case.shown.values] == [f"column {i}" for i in range(4)]
 
 
 def test_votes_are_those_of_the_models_in_the_store(case: Any) -> None:
@@ -138,7 +138,7 @@ def test_what_is_refused(report: Report) -> None:
         ),
         ("v1", {"split": "test"}, "there is no row v1: test has 600 rows"),
         ("v1", {"split": "train"}, "give validation or test"),
-        ("v1", {"subject": small(2.0)}, r"run of another subject \(model changed since\)"),
+        ("v1", {"subject": small(2.0)}, r"run of another subject \(model differs by now\)"),
     ):
         with pytest.raises(BadInput, match=why):
             explain(report, row, **given)

@@ -13,7 +13,7 @@ from treat_helpers import ALL, PARTS, Draws, Table, World, a_finding, answering,
 
 from uncork import Metric
 from uncork.gather.forward import forward
-from uncork.run.figures import churn, figures, of_the_model
+from uncork.run.figures import churn, figures, of_the_model, side_effects
 from uncork.schema.artifacts import PassData
 
 ERROR = Metric("error")
@@ -32,6 +32,15 @@ def test_the_worst_class_and_its_error() -> None:
 
 def test_a_regression_has_its_metric_alone() -> None:
     assert set(figures(Metric("mae"), PassData.of_values(np.zeros(50), np.ones(50)))) == {"mae"}
+
+
+def test_what_is_handed_over_is_shown_where_something_is() -> None:
+    y, logits = np.zeros(200, np.int64), np.tile([1.0, 0.0], (200, 1))
+    whole = PassData.of_logits(logits, y)
+    some = PassData.of_logits(logits, y, answered=np.arange(200) >= 30)
+    assert "handed over" not in {effect.name for effect in side_effects(ERROR, whole, whole)}
+    (effect,) = (effect for effect in side_effects(ERROR, whole, some) if effect.name == "handed over")
+    assert (effect.before.value, effect.after.value) == (0, 150)
 
 
 def test_the_churn_of_three_trainings() -> None:

@@ -19,6 +19,8 @@ from uncork import BadInput, Pool, Predictions, Split, Subject, audit, treat
 from uncork.schema.report import Report
 from uncork.stats.confident import flag
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 FLIPPED, FOLDS = 0.15, 5
 
 

@@ -118,3 +118,10 @@ def test_what_is_gathered_for_a_threat_or_a_behaviour_belongs_to_it() -> None:
     told = [str(found) for found in (plain, *threats, *stated)]
     assert len(set(told)) == len(told)
     assert fingerprints(test=test, behaviours=(moved[0],)) == stated[0]
+
+
+def test_names_of_classes_are_part_of_it() -> None:
+    """Behaviours are stated of classes by name: "negative" as the first class is another run than as the second."""
+    test = Split(X[::-1], Y[::-1])
+    named = [fingerprints(test=test, classes=names) for names in (("negative", "positive"), ("positive", "negative"))]
+    assert [{k for k in named[0] if named[0][k] != other[k]} for other in named] == [set(), {"classes"}]

@@ -12,7 +12,6 @@ from run_helpers import FAST, build, rows, small, split
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from uncork import BadInput, Predictions, Split, Subject, audit, load_treated, patch, treat
-from uncork.cli.app import main
 from uncork.models.base import logits_of
 from uncork.models.patched import Patched
 
@@ -109,12 +108,11 @@ def test_taken_back_it_is_what_it_was(run: tuple[Path, Subject], tmp_path: Path)
 
 def test_rows_of_any_split(run: tuple[Path, Subject], tmp_path: Path) -> None:
     subject = run[1]
-    train, test = (int(wrong(subject, name, 1)[0]) for name in ("train", "test"))
-    given = {f"train:{train}": NAMES[subject.train.y[train]], f"test:{test}": NAMES[subject.test.y[test]]}
+    train, held = (int(wrong(subject, name, 1)[0]) for name in ("train", "validation"))
+    given = {f"train:{train}": NAMES[subject.train.y[train]], f"v{held}": NAMES[subject.validation.y[held]]}
     found = patched(run, given, out=tmp_path)
-    assert found.corrected == (f"test:{test}", f"train:{train}")
+    assert found.corrected == (f"train:{train}", f"validation:v{held}")
     assert found.estimates["success"].value == 1
-    assert any("1 of the rows named are rows of test" in note for note in found.notes)
     named = patched(run, {train: NAMES[subject.train.y[train]]}, on="train", out=tmp_path / "on")
     assert named.corrected == (f"train:{train}",)
 
@@ -137,6 +135,7 @@ def test_what_is_decided_so_already_needs_no_correction(run: tuple[Path, Subject
         ({"v3": "maybe"}, "holds 'maybe' in row 0, but the classes are 'no', 'yes'"),
         ({"w3": "yes"}, "'w3' is no id of train, validation, test: ids look like '0'"),
         ({"3": "yes"}, r"train:3 and test:3: name the split with on= \(--on\)"),
+        ({"test:3": "yes"}, "'test:3' is a row of test, which proves what is changed"),
         ({"v3": "yes", "validation:v3": "no"}, "validation:v3 is corrected to 'yes' and 'no'"),
         ({}, "holds no correction"),
         (None, "nothing to correct"),
@@ -285,30 +284,3 @@ def test_a_rule_against_a_row(run: tuple[Path, Subject], tmp_path: Path) -> None
     other = NAMES[1 - NAMES.index(label)]
     with pytest.raises(BadInput, match=f"{id} is corrected to '{label}', but 'if x.*says '{other}' of it"):
         patched(run, {id: label, "if x[1] > -99": other}, out=tmp_path)
-
-
-def test_the_command_says_how_it_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.chdir(tmp_path)
-    spec = "run_helpers:small"
-    for command in (["audit", spec, "--pool", "off", "--probes", FAST[0], "--out", "r", "--quiet"],):
-        with pytest.raises(SystemExit):
-            main(command)
-    at = wrong(small(), "validation", 6)
-    table(tmp_path / "c.csv", {f"validation:{row}": small().validation.y[row] for row in at})
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(["patch", "r", "c.csv"])
-    assert stop.value.code in (0, None)
-    said = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("rows named that are decided as asked: 1.00 (0.54 to 1.00)") for line in said)
-    assert said[-1] == "6 corrections: load_treated('r/patched')"
-    with pytest.raises(SystemExit):
-        main(["patch", "r", "--revert", ",".join(f"validation:{row}" for row in at)])
-    assert capsys.readouterr().out.splitlines() == ["0 corrections: load_treated('r/patched')"]
-    with pytest.raises(SystemExit) as stop:
-        main(["patch", "r", "no.csv"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("uncork: no.csv: there is no such file")

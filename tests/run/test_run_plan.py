@@ -20,6 +20,8 @@ from uncork.run.plan import Plan, make_plan
 from uncork.schema.pool import QUESTIONS, SEEDS, Pool
 from uncork.testing.pools import a_pool
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 READERS = ["wrong-labels", "mistuned-training", "undertraining", "retraining-churn"]
 
 

@@ -23,17 +23,27 @@ from torch import nn
 
 from uncork import BadInput, Predictions, Recipe, Split, Subject, audit, load_treated, treat
 from uncork.derived.isotonic import fit_isotonic
+from uncork.derived.strangeness import Detector, gaussians
 from uncork.models.adapt import adapt, as_model, infer_task
 from uncork.models.aligned import Aligned, aligned
 from uncork.models.base import Model, Output
+from uncork.models.contracted import Contracted, learn
 from uncork.models.ensemble import Ensemble
+from uncork.models.guarded import Bounded, Guarded, decide, sure_of
 from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
+from uncork.models.patched import Memory, Patched, places
+from uncork.models.rejecting import Rejecting
+from uncork.models.ruled import Rule, Ruled
+from uncork.models.scaled import Scaled
+from uncork.models.smoothed import Smoothed
 from uncork.models.temperature import Tempered
 from uncork.models.wrapped import Wrapped
+from uncork.run import save
 from uncork.run.executor import Executor
 from uncork.run.load import Loaded
 from uncork.run.save import save_treated
+from uncork.schema.certificate import Certificate
 from uncork.schema.errors import MissingExtra
 from uncork.train.rivals import RivalRecipe
 
@@ -60,8 +70,9 @@ def pipeline() -> Model:
 
 
 def mapped(inner: Model) -> Isotonic:
-    logits = inner.outputs(X).logits
-    return Isotonic(inner, fit_isotonic(logits, np.arange(400) % inner.n_outputs, inner.n_outputs), 400)
+    logits = inner.outputs(X[:60]).logits
+    y = np.where(np.arange(60) % 7, logits.argmax(axis=1), np.arange(60) % inner.n_outputs)
+    return Isotonic(inner, fit_isotonic(logits, y, inner.n_outputs), 60)
 
 
 def tempered(inner: Model) -> Tempered:
@@ -82,7 +93,57 @@ def joined(inner: Model) -> Ensemble:
     return Ensemble([inner, second], [0.3, 0.7])
 
 
-CHANGES: list[Callable[[Any], Any]] = [tempered, moved, mapped, placed, joined]
+def rescaled(inner: Model) -> Scaled:
+    return Scaled(inner, np.linspace(0.5, 2.0, inner.n_outputs), np.linspace(-0.2, 0.3, inner.n_outputs))
+
+
+def rejecting(inner: Model) -> Rejecting:
+    """By its features where it has any: half of the rows are handed over."""
+    out = inner.outputs(X[:40], features=True)
+    detector = Detector("probability", {})
+    if out.features is not None:
+        detector = Detector("mahalanobis", gaussians(out.features, Y[:40]))
+    threshold = float(np.median(detector(out.logits, out.features)))
+    return Rejecting(inner, detector, threshold, rate=0.5, confidence=0.9, rows=40)
+
+
+def guarded(inner: Model) -> Guarded:
+    second = net(7) if inner.n_outputs == 2 else placed(net(7))
+    threshold = float(np.median(sure_of(inner.outputs(X[:40]).logits)))
+    certificate = Certificate(threshold, 0.9, 0.95, answered=20, errors=1, n=40, date="2026-01-01")
+    return Guarded(inner, certificate, left=0.6, coverage=0.9, fallback=second)
+
+
+def contracted(inner: Model) -> Contracted:
+    return Contracted(inner, learn([X[:10]]))
+
+
+def patched(inner: Model) -> Patched:
+    """Two corrections, where the first two rows lie."""
+    here = places(inner, Split(X, Y), np.arange(2))
+    labels = (here.decided + 1) % inner.n_outputs
+    return Patched(
+        inner, Memory(("validation:0", "validation:1"), here.points, labels, np.array([0.4, 0.2]), here.space)
+    )
+
+
+def ruled(inner: Model) -> Ruled:
+    return Ruled(inner, [(Rule.read("if x[0] > 0.5 and x[1] <= 0"), 1), (Rule.read("if x[2] > 1"), 0)])
+
+
+def smoothed(inner: Model) -> Smoothed:
+    return Smoothed(inner, 0.3, copies=3, alpha=0.4, seed=5)
+
+
+CHANGES: list[Callable[[Any], Any]] = [
+    tempered, moved, mapped, placed, joined, rescaled, rejecting, guarded, contracted, patched, ruled, smoothed
+]  # fmt: skip
+NESTS = [
+    pytest.param(second, third, id=f"{third.__name__}-{second.__name__}", marks=[] if chained else [pytest.mark.slow])
+    for i, second in enumerate(CHANGES)
+    for j, third in enumerate(CHANGES)
+    for chained in [j == (i + 1) % len(CHANGES)]
+]
 
 
 def small(**changed: Any) -> Subject:
@@ -98,20 +159,23 @@ def saved(folder: Path, model: Any, **changed: Any) -> Any:
     return json.loads((folder / "treated" / "treated.json").read_text())
 
 
-@pytest.mark.parametrize("third", CHANGES)
-@pytest.mark.parametrize("second", CHANGES)
+@pytest.mark.parametrize(("second", "third"), NESTS)
 @pytest.mark.parametrize("first", [lambda: net(), pipeline], ids=["module", "estimator"])
 def test_any_nest_answers_as_before(first: Any, second: Any, third: Any, tmp_path: Path) -> None:
-    """Three deep, every kind around every kind, bit for bit, features too."""
+    """Three deep, every kind around every kind, bit for bit, features and what is handed over too."""
     model = third(second(first()))
     saved(tmp_path, model)
     again = load_treated(tmp_path, build)
-    before, after = (m.outputs(X, features=True) for m in (model, again))
+    before, after = (m.outputs(X[:12], features=True) for m in (model, again))
     assert before.logits.std() > 0
     assert np.array_equal(before.logits, after.logits)
     assert before.logits.dtype == after.logits.dtype
-    assert (before.features is None) == (after.features is None)
-    assert before.features is None or np.array_equal(before.features, after.features)
+    for name in ("features", "answered"):
+        was, now = getattr(before, name), getattr(after, name)
+        assert (was is None) == (now is None)
+        assert was is None or np.array_equal(was, now)
+    kinds = [[d.kind for d in said] for said in (decide(model, X[:4]), again.decide(X[:4]))]
+    assert kinds[0] == kinds[1]
     assert (again.task, again.n_outputs, again.classes) == (model.task, model.n_outputs, model.classes)
     assert (again.has_inputs, again.accepts_nan) == (model.has_inputs, model.accepts_nan)
 
@@ -139,6 +203,22 @@ def test_a_regression(tmp_path: Path) -> None:
     assert np.array_equal(again.predict(X), model.outputs(X).logits[:, 0])
     with pytest.raises(BadInput, match="regression: call predict"):
         again.predict_proba(X)
+
+
+def test_intervals_and_a_contract_around_a_regression(tmp_path: Path) -> None:
+    inner = as_model(LinearRegression().fit(X, X[:, 0] + 0.5), "regression")
+    given = {name: Split(X, X[:, 0]) for name in ("train", "validation", "test")}
+    for name, change in {"in": contracted, "out": lambda m: m}.items():
+        held = Bounded(change(inner), [0.0, 1.0], [0.1, 0.2, np.inf], coverage=0.9, n=40, date="2026-01-01")
+        model: Any = held if name == "in" else contracted(held)
+        save_treated(tmp_path / name, Subject(model, metric="rmse", **given), model, [])
+        again = load_treated(tmp_path / name)
+        before, after = model.outputs(X), again.outputs(X)
+        assert np.array_equal(before.logits, after.logits)
+        assert np.array_equal(before.answered, after.answered)
+        assert 0 < before.answered.sum() < len(X)
+        assert decide(model, X) == again.decide(X)
+        assert again.fingerprint() == model.fingerprint()
 
 
 # Whose outputs mean what the subject's do.
@@ -250,6 +330,28 @@ def test_it_is_a_subjects_model_and_is_saved_again(tmp_path: Path) -> None:
     saved(tmp_path / "second", tempered(again))
     second = load_treated(tmp_path / "second", build)
     assert np.array_equal(second.outputs(X).logits, tempered(model).outputs(X).logits)
+
+
+def test_stopped_between_two_files_the_model_before_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other weights are written, and treated.json is not: what is loaded is all of the first model or all of the
+    second, whose files then are alone."""
+    first, second = tempered(net(0)), moved(net(1))
+    saved(tmp_path, first)
+    write = save.write_atomically
+
+    def stopped(path: Path, content: bytes | str) -> None:
+        if path.name == "treated.json":
+            raise KeyboardInterrupt
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(save, "write_atomically", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            saved(tmp_path, second)
+    assert np.array_equal(load_treated(tmp_path, build).outputs(X).logits, first.outputs(X).logits)
+    saved(tmp_path, second)
+    assert np.array_equal(load_treated(tmp_path, build).outputs(X).logits, second.outputs(X).logits)
+    assert len(list((tmp_path / "treated").iterdir())) == 2
 
 
 def double(x: torch.Tensor) -> torch.Tensor:
@@ -393,15 +495,17 @@ def test_errors_name_the_place_and_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="returns int"):
         load_treated(tmp_path, lambda: 3)
     place = tmp_path / "treated"
-    (place / "isotonic-0.safetensors").write_bytes(b"x")
-    with pytest.raises(BadInput, match=r"isotonic-0.safetensors is damaged"):
+    (isotonic,) = place.glob("isotonic-*.safetensors")
+    isotonic.write_bytes(b"x")
+    with pytest.raises(BadInput, match=f"{isotonic.name} is damaged"):
         load_treated(tmp_path, build)
-    (place / "isotonic-0.safetensors").unlink()
-    with pytest.raises(BadInput, match=r"isotonic-0.safetensors: there is no such file"):
+    isotonic.unlink()
+    with pytest.raises(BadInput, match=f"{isotonic.name}: there is no such file"):
         load_treated(tmp_path, build)
     saved(tmp_path, pipeline())
-    (place / "estimator-0.skops").write_bytes(b"x")
-    with pytest.raises(BadInput, match=r"estimator-0.skops is damaged"):
+    (estimator,) = place.glob("estimator-*.skops")
+    estimator.write_bytes(b"x")
+    with pytest.raises(BadInput, match=f"{estimator.name} is damaged"):
         load_treated(tmp_path)
     (place / "treated.json").write_text('{"temperature": 2.0}')
     with pytest.raises(BadInput, match="doesn't say what the model is made of: treat again"):

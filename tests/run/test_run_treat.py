@@ -25,6 +25,8 @@ from uncork.schema.errors import Unavailable
 from uncork.schema.report import Treatment
 from uncork.stats.multiplicity import alpha_of_opening
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 SURE = 4.0  # times too sure: temperature is what mends it
 
 

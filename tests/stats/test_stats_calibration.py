@@ -216,3 +216,11 @@ def test_null_p_value_is_uniform_for_a_calibrated_model() -> None:
     edge = calibrated_null(confidence, which, rng, draws=4000)[3800]
     above = sum(expected_calibration_error(confidence, rng.random(300) < confidence, which) > edge for _ in range(1000))
     assert accept(1000 - above, 1000, 0.95, exact=True)
+
+
+@pytest.mark.parametrize("doubt", [1e-5, 1e-7, 1e-10, 1e-13])
+def test_wrong_throughout_at_any_confidence(doubt: float) -> None:
+    """The noise that is stated vanishes beside the gap."""
+    found = calibration_error(np.full(5000, 1 - doubt), np.zeros(5000, bool), np.zeros(5000, np.int64))
+    assert found.value == pytest.approx(1 - doubt)
+    assert 0.999 < found.low < found.value <= found.high

@@ -36,6 +36,10 @@ WITHIN = {
     "korn_graubard": "score.score error (Korn–Graubard)",
     "of_two_classes": "score.score auc (DeLong, logit)",
     "t_over": "crossed",
+    "top_label_errors": "calibration.calibration_error",
+    "classwise_errors": "calibration.calibration_error",
+    "coverages": "binomial.clopper_pearson",
+    "with_error": "binomial.clopper_pearson",
 }
 
 

@@ -11,14 +11,18 @@ from torch import Tensor, nn
 
 from uncork.models.adapt import as_model
 from uncork.models.ensemble import Ensemble
+from uncork.models.guarded import Guarded
 from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
 from uncork.models.scaled import Scaled
 from uncork.models.temperature import Tempered
+from uncork.run.load import Loaded
+from uncork.schema.certificate import Certificate
 from uncork.stress.apgd import apgd_ce, apgd_targeted, dlr
 from uncork.stress.ball import Ball
 from uncork.stress.fab import fab_targeted
 from uncork.stress.found import Found
+from uncork.stress.frozen import frozen
 from uncork.stress.square import share, square
 from uncork.stress.standard import Worst, attacked
 from uncork.stress.target import target_of
@@ -178,6 +182,48 @@ def test_wrappers_keep_their_gradients(net: nn.Module, right: Rows, ball: Callab
         assert int((by != plain).sum()) <= 2
     knots = [(torch.tensor([0.0, 1.0]).numpy(), torch.tensor([0.05, 0.8]).numpy())] * 4
     assert target_of(Isotonic(inner, knots, 100), right[0], lambda z: z.numpy()).gradients == "inner"
+
+
+def test_a_guard_is_not_taken_for_robustness(net: nn.Module, right: Rows, ball: Callable[..., Ball]) -> None:
+    """By the net's gradients alone an attack stops where the guard is unsure, and hands over: only a bound is known.
+    What is handed over fools nobody, neither as a fooled row nor as a smaller change."""
+    inner = as_model(net, "classification")
+    inner.outputs(right[0][:2].numpy())
+    model = Guarded(inner, Certificate(0.95, 0.9, 0.95, 60, 0, 60))
+    target = target_of(model, right[0], lambda z: z.numpy())
+    assert target.gradients == "inner"
+    answered = torch.from_numpy(model.outputs(right[0].numpy()).answered)
+    assert 0 < answered.sum() < len(answered)
+    assert torch.equal(target.queried(right[0]).isnan().all(1), ~answered)
+    rows = right[0][answered], right[1][answered]
+    worst = attacked(target, *rows, ball("linf", 0.13), seed=0, queries=50)
+    fooled = worst.by >= 0
+    assert not target.right(worst.x, rows[1])[1][fooled].any()
+    assert torch.equal(worst.distance <= 0.13 * (1 + 1e-5), fooled)
+    assert fooled.float().mean() < 0.2  # of the net itself half are
+
+
+def test_a_loaded_model_keeps_its_gradients_and_gets_them_back(net: nn.Module, right: Rows) -> None:
+    inner = as_model(net, "classification")
+    inner.outputs(right[0][:2].numpy())
+    model = Tempered(Loaded(inner), 3.0)
+    assert target_of(model, right[0], lambda z: z.numpy()).gradients == "own"
+    net[0].weight.requires_grad_(True)
+    try:
+        held: list[bool] = []
+
+        def stopped() -> None:
+            with frozen(model):
+                held.append(net[0].weight.requires_grad)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            stopped()
+        assert held == [False]
+        assert net[0].weight.requires_grad
+        assert not net[0].bias.requires_grad
+    finally:
+        net.requires_grad_(False)
 
 
 @pytest.mark.slow

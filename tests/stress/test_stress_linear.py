@@ -108,6 +108,11 @@ def test_one_linear_layer_is_known_and_deeper_ones_are_not(digits: tuple, net: n
     assert told is not None
     with torch.no_grad():
         assert x @ told[0].T + told[1] == pytest.approx(lone.eval()(2 * digits[0] - 1).numpy(), abs=1e-3)
+    wide, asked = as_model(nn.Linear(600, 2), "classification"), []
+    answers = wide.outputs
+    wide.outputs = lambda batch, features=False: asked.append(len(batch)) or answers(batch, features)
+    assert affine(wide, np.random.default_rng(0).random((5, 600)), (600,)) is not None
+    assert max(asked) <= 256  # 600 columns are not moved in one batch, nor held as 600 × 600
     curved = as_model(lone, "classification", preprocess=lambda z: z**2)
     others = (RandomForestClassifier(3).fit(x, y), SVC(kernel="linear").fit(x[:200], y[:200]), net)
     for model in (curved, *(as_model(other, "classification") for other in others)):

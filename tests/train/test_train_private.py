@@ -166,6 +166,11 @@ def test_budgets_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         Private(WHOLE, **settings)
 
 
+def test_a_budget_below_the_accountants_reach_is_refused() -> None:
+    with pytest.raises(BadInput, match="too low for the accountant"):
+        least_noise(0.02, 1e-4, 0.1, 100)
+
+
 def test_without_opacus_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "opacus", None)
     with pytest.raises(MissingExtra, match=r"uncork\[dp\]"):

@@ -40,7 +40,8 @@ subject = Subject(
     metric="error",  # or "log-loss", "auc", "rmse", "mae", a cost matrix, or a callable: see Metric
     # classes=["cat", "dog"],               # names of the outputs, in their order
     # preprocess=lambda x: x.float() / 255,  # what happens to a batch before the model sees it
-    # require={{"ece": 0.02, "precision": 0.99}},  # limits that the trust column is judged against
+    # require={{"ece": 0.02, "precision": 0.99}},  # limits of the trust column; "linf": 8 / 255 declares an attack
+    # strangers=Split(data["x_strangers"]),  # rows that it was not made for and should not answer
 )
 '''
 

@@ -9,13 +9,13 @@ import typer
 from uncork.cli.shared import Quiet, listed
 
 SAID = {
-    "success": "rows named that are decided as asked",
-    "near_unpatched": "near copies of mistakes decided right, unpatched",
-    "near": "near copies of mistakes decided right, patched",
-    "retained": "near copies mended by the first ten alone, still mended with all",
-    "locality": "other rows with the same numbers, bit for bit",
-    "broken": "right before, wrong now",
-    "repaired": "wrong before, right now",
+    "success": "of the rows named, decided as asked",
+    "near_unpatched": "of near copies of the mistakes, decided right before",
+    "near": "of near copies of the mistakes, decided right now",
+    "retained": "of near copies that the first ten mend, mended with all",
+    "locality": "of other rows, answered as before, bit for bit",
+    "broken": "of 1,000 other rows, right before and wrong now",
+    "repaired": "of 1,000 other rows, wrong before and right now",
 }
 
 
@@ -33,7 +33,7 @@ def patch(
     ] = None,
     on: Annotated[
         str | None,
-        typer.Option(metavar="train|validation|test", help="The split that ids are of, where they stand in several."),
+        typer.Option(metavar="train|validation", help="The split that ids are of, where they stand in several."),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="The folder of the patched model, new or patched before. Default: RUN/patched.")
@@ -42,15 +42,17 @@ def patch(
 ) -> None:
     """Correct named mistakes without training, and say how that holds."""
     from uncork import patch as apply
-    from uncork.report.numbers import quantity
+    from uncork.report.numbers import interval, quantity
 
     found = apply(
         run, corrections, revert=[revert] if (revert or "").startswith("if ") else listed(revert) or (), on=on, out=out
     )
     if quiet:
         return
-    for name, estimate in found.estimates.items():
-        typer.echo(f"{SAID.get(name, name)}: {quantity(estimate)}")
+    for name in (name for name in SAID if name in found.estimates):
+        typer.echo(f"{SAID[name]}: {interval(found.estimates[name])}")
+    for rule in (name for name in found.estimates if name not in SAID):
+        typer.echo(f"{rule}: {quantity(found.estimates[rule])}")
     for keys, said in (
         (found.left_out, "left out, as the model can't tell them from rows that are right"),
         (found.already, "decided so already"),
@@ -59,4 +61,5 @@ def patch(
             typer.echo(f"{len(keys)} {said}: {', '.join(keys[:10])}{', …' if len(keys) > 10 else ''}")
     for note in found.notes:
         typer.echo(note)
-    typer.echo(f"{len(found.corrected)} corrections: load_treated({found.folder!r})")
+    made = "no correction" if not found.corrected else f"corrections: {len(found.corrected)}"
+    typer.echo(f"{made}; the model: load_treated({found.folder!r})")

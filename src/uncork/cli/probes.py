@@ -17,13 +17,14 @@ _APART = (">>>", "...", "---", " ")  # examples and underlines
 
 def reflowed(page: str) -> str:
     """A documentation page with each paragraph in one line, for a terminal of any width to break."""
-    lines, before = [""], ""
+    lines, before, example = [""], "", False
     for line in page.splitlines():
         continues = bool(line) and not line.startswith((*_APART, "* "))
-        if continues and before and not before.startswith(_APART):
+        if continues and before and not before.startswith(_APART) and not example:
             lines[-1] += f" {line}"
         else:
             lines.append(line)
+        example = bool(line) and (example or line.startswith(">>>"))  # up to an empty line: what it prints, too
         before = line
     return "\n".join(lines[1:])
 

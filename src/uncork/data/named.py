@@ -35,6 +35,11 @@ class Names:
     def key(self, id: Any, place: str) -> str:
         """The one "split:id". Raises BadInput, naming `place`, where there is no such row, or several."""
         keys = self.found(id)
+        if any(self.row(key)[0] == "test" for key in keys) and len(keys) == 1:
+            raise BadInput(
+                f"{place}: {str(id)!r} is a row of test, which proves what is changed, so nothing is changed for "
+                "it: correct rows of train or validation"
+            )
         if not keys:
             example = str(self._ids[self._on or next(iter(self._ids))][0])
             raise BadInput(

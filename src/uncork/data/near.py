@@ -26,8 +26,9 @@ class Near(NamedTuple):
 
 
 def near_copies(split: Split, rows: np.ndarray, rng: np.random.Generator) -> Near:
-    """Copies of these rows: numbers with noise (columns of fewer than 3 values are left), images and series also moved
-    by one pixel or step, texts without one word.
+    """Copies of these rows: numbers with noise, images and series also moved by one pixel or step, texts without one
+    word. Left as they are: columns of fewer than 3 values, and whole numbers that are no bytes, which may be codes of
+    words or categories.
     """
     batch = split.take(rows)
     some = split.take(np.arange(min(len(split), _SPREAD_ROWS)))
@@ -50,7 +51,8 @@ def near_copies(split: Split, rows: np.ndarray, rng: np.random.Generator) -> Nea
 
 def _spread(some: np.ndarray) -> np.ndarray:
     """s.d. of each column, 0 of codes; of rows with more than one axis that of all values."""
-    if some.dtype.kind not in "iuf":
+    codes = some.ndim == 2 and some.dtype.kind in "iu" and some.dtype != np.uint8
+    if some.dtype.kind not in "iuf" or codes:
         return np.zeros(some.shape[1:])
     values = some.astype(np.float64)
     if values.ndim > 2:

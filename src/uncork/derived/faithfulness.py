@@ -85,8 +85,8 @@ def largest(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def unexplained(data: AttributionData, method: int) -> Bool[np.ndarray, " n"]:
-    """Rows whose probability falls no further by the method's rank than by every random one."""
-    found: Bool[np.ndarray, " n"] = kept(data.by_method[method]) >= kept(data.by_chance).min(axis=0)
+    """Rows whose probability falls no further by the method's rank than by the median of random ones."""
+    found: Bool[np.ndarray, " n"] = kept(data.by_method[method]) >= np.median(kept(data.by_chance), axis=0)
     return found
 
 

@@ -144,7 +144,8 @@ def say_certificate(certificate: Certificate, level: float, grouped: bool) -> st
             f"more {'groups' if grouped else 'rows'}, or fewer errors among the surest, would be needed."
         )
     share = 100 * certificate.answered / certificate.n
-    return f"Answering only the surest {share:.0f} % guarantees {asked} precision ({100 * level:g} % sure)."
+    which = "all" if certificate.answered == certificate.n else f"only the surest {share:.0f} %"
+    return f"Answering {which} guarantees {asked} precision ({100 * level:g} % sure)."
 
 
 def say_intervals(estimates: dict[str, Estimate], asked: float) -> str:

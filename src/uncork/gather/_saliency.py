@@ -56,9 +56,10 @@ class Face:
         return found
 
     def scores(self, x: torch.Tensor) -> torch.Tensor:
-        """The core's logits (b, K), differentiable; of one output z: (−z, z). Predicted values (b, 1) in regression."""
+        """The core's logits (b, K), differentiable, on the CPU; of one output z: (−z, z). Predicted values (b, 1) in
+        regression."""
         assert self.core is not None
-        out = call(self.core.module, place(x, reference(self.core.module))).reshape(len(x), -1)
+        out = call(self.core.module, place(x, reference(self.core.module))).reshape(len(x), -1).cpu()
         if self.core.task == "regression":
             return out
         if self.core._probabilities:
@@ -66,12 +67,17 @@ class Face:
         return torch.cat([-out, out], dim=1) if out.shape[1] == 1 else out
 
     def reinitialised(self, seed: int) -> Face | None:
-        """The same with the last layer's weights drawn anew; None where no layer with weights ran."""
+        """The same with the last layer's weights drawn anew; None where no layer with weights ran, or the module can't
+        be copied, or the layer's weights are worked out from others (weight norm and the like), and so stay."""
         assert self.core is not None
         core = copy.copy(self.core)
-        core.module = copy.deepcopy(self.core.module)
+        try:
+            core.module = copy.deepcopy(self.core.module)
+        except Exception:  # whatever a user's module may hold
+            return None
         last = _last(core.module, _WEIGHTED, lambda: face_of_core(core, ()).logits(np.zeros((1, *self.shape), "f4")))
-        if last is None:
+        own = dict(last.named_parameters(recurse=False)) if last is not None else {}
+        if "weight" not in own:
             return None
         with torch.random.fork_rng():
             torch.manual_seed(seed)

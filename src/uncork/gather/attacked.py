@@ -35,6 +35,7 @@ from uncork.gather._contract import Context, gatherer
 from uncork.gather._matrix import sample
 from uncork.models.base import frame_matrix, is_frame
 from uncork.models.smoothed import Smoothed
+from uncork.models.wrapped import Wrapped
 from uncork.schema.attacks import Attacked, AttackedData
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.seeds import integer_seed
@@ -53,8 +54,11 @@ DECLARE = (
 
 
 def price(request: Attacked, context: Context) -> float:
-    _threat(context)
-    return PASSES * min(request.rows, len(context.split("validation"))) * context.seconds_per_row
+    norm, _ = _threat(context)
+    rows, votes = min(request.rows, len(context.split("validation"))), _votes(context, norm)
+    # A pass of the model is one of all its copies already.
+    passes = PASSES if votes is None else 1 + CERTIFYING / votes.copies
+    return passes * rows * context.seconds_per_row
 
 
 @gatherer(Attacked, price=price)
@@ -73,8 +77,9 @@ def gather(request: Attacked, context: Context) -> AttackedData:
     clusters = chosen if split.groups is None else np.unique(split.groups, return_inverse=True)[1][chosen]
     about = {"norm": norm, "eps": eps, "rows": chosen, "y": y, "clusters": clusters}
 
-    if isinstance(context.model, Smoothed) and norm == "l2":
-        return _certified(context.model, values, about, notes)
+    votes = _votes(context, norm)
+    if votes is not None:
+        return _certified(votes, values, about, notes)
     flat = values.reshape(len(values), -1)
     affine = linear.affine(context.model, flat, values.shape[1:])
     if affine is not None:
@@ -117,6 +122,13 @@ def _threat(context: Context) -> tuple[str, float]:
     if not context.facts.has_inputs:
         raise Unavailable("only predictions were given: an attack needs the model, to ask it about moved rows")
     return declared[0]
+
+
+def _votes(context: Context, norm: str) -> Smoothed | None:
+    """The votes over noise that the model is, loaded from a folder or not, where their radius is of this norm."""
+    model = context.model
+    model = model if isinstance(model, Wrapped) else getattr(model, "inner", model)
+    return model if isinstance(model, Smoothed) and norm == "l2" else None
 
 
 @dataclass(frozen=True)
@@ -167,10 +179,10 @@ def _box(context: Context, known: _Numbers) -> tuple[torch.Tensor, torch.Tensor]
         for batch in np.array_split(rows, -(-len(rows) // context.batch_size)):
             values = known.read(split, batch)
             axes = 0 if values.ndim == 2 else None
-            with np.errstate(invalid="ignore"):
-                ends += [np.nanmin(values, axis=axes), np.nanmax(values, axis=axes)]
-    both = np.stack(ends)
-    return torch.from_numpy(np.asarray(both.min(axis=0))), torch.from_numpy(np.asarray(both.max(axis=0)))
+            values = np.where(np.isfinite(values), values, np.nan)
+            ends += [np.fmin.reduce(values, axis=axes), np.fmax.reduce(values, axis=axes)]
+    both = np.stack(ends)  # NaN of a column that lacks all values of a batch
+    return torch.from_numpy(np.asarray(np.fmin.reduce(both))), torch.from_numpy(np.asarray(np.fmax.reduce(both)))
 
 
 def _certified(model: Smoothed, x: np.ndarray, about: dict[str, Any], notes: list[str]) -> AttackedData:

@@ -26,7 +26,7 @@ from scipy.special import softmax
 from uncork.gather._contract import Context, gatherer
 from uncork.models.base import is_frame
 from uncork.schema.behaviour import TOLERANCE, Behaviour, Behaviours, BehavioursData
-from uncork.schema.errors import BadInput, Unavailable
+from uncork.schema.errors import BadInput, Unavailable, UncorkError
 from uncork.schema.seeds import generator
 from uncork.stress.checklist import sentiment, sentiment_classes
 from uncork.stress.relations import relations_of
@@ -169,7 +169,13 @@ def _of_rows(asker: _Asker, behaviour: Behaviour, request: Behaviours) -> list[C
     rows, given = asker.sampled(request.rows)
     batch = split.take(rows)
     u = generator(asker.context.seed, "behaviour", behaviour.name).random(len(rows))
-    changed = behaviour.change(split.take(rows), u)
+    try:
+        changed = behaviour.change(split.take(rows), u)
+    except Exception as error:  # the user's own code
+        raise UncorkError(
+            f"behaviour {behaviour.name!r}: its change, called with (rows, one number in [0, 1) a row), raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if len(changed) != len(rows):
         raise BadInput(f"behaviour {behaviour.name!r} makes {len(changed)} rows of {len(rows)}: change each into one")
     after, differs = asker.outputs(changed), _differs(batch, changed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uncork.models.base import Model, Output, is_frame
+from uncork.models.guarded import rows_of
 from uncork.models.wrapped import Wrapped
 from uncork.schema.errors import BadInput
 
@@ -198,7 +199,7 @@ class Contracted(Wrapped):
     """`inner` behind a contract: rows that break it are handed over, `Output.answered` False; no decision is changed.
 
     A batch of another kind, shape or type of numbers raises BadInput. Logits that are not finite are 0 where the row is
-    handed over.
+    handed over; all of them where `inner` refuses the batch for such rows, and is asked about the others alone.
     """
 
     called = "an input contract"
@@ -222,9 +223,30 @@ class Contracted(Wrapped):
         refusal = self.contract.refusal(batch)
         if refusal:
             raise BadInput(f"x: {refusal}")
-        kept = ~self.contract.broken(batch).any(axis=1)
-        out = self.inner.outputs(batch, features)
+        kept = np.asarray(~self.contract.broken(batch).any(axis=1))
+        out = self._answers(batch, kept, features)
         lost = ~kept & ~np.isfinite(out.logits).all(axis=1)
         logits = np.where(lost[:, None], np.zeros_like(out.logits), out.logits)
         answered = np.asarray(kept if out.answered is None else kept & out.answered)
         return dataclasses.replace(out, logits=logits, answered=answered)
+
+    def _answers(self, batch: Any, kept: Bool[np.ndarray, " b"], features: bool) -> Output:
+        try:
+            return self.inner.outputs(batch, features)
+        except BadInput:
+            if kept.all():
+                raise
+        if not kept.any():
+            return Output(np.zeros((len(kept), self.n_outputs), np.float32))
+        some = self.inner.outputs(rows_of(batch, np.flatnonzero(kept)), features)
+
+        def spread(values: np.ndarray | None) -> np.ndarray | None:
+            if values is None:
+                return None
+            out = np.zeros((len(kept), *values.shape[1:]), values.dtype)
+            out[kept] = values
+            return out
+
+        logits = spread(some.logits)
+        assert logits is not None
+        return Output(logits, spread(some.features), spread(some.answered))

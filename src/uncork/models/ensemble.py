@@ -57,14 +57,22 @@ class Ensemble:
         return max(model.n_outputs for model in self.models)  # 0 of a torch module that hasn't run yet
 
     def outputs(self, batch: Any, features: bool = False) -> Output:
-        """Logits (b, K): ln of the mean probability; the mean value (b, 1) float64 in regression."""
+        """Logits (b, K): ln of the mean probability; the mean value (b, 1) float64 in regression.
+
+        A row is answered where all members answer it.
+        """
         answers = [model.outputs(batch, features and i == 0) for i, model in enumerate(self.models)]
         self._shared("outputs", [answer.logits.shape[1] for answer in answers])
         each = [answer.logits.astype(np.float64) for answer in answers]
         if self.task == "classification":
             each = [softmax(logits, axis=1) for logits in each]
         mean = sum(weight * answer for weight, answer in zip(self.weights, each, strict=True))
-        return Output(from_probabilities(mean) if self.task == "classification" else mean, answers[0].features)
+        answered = [answer.answered for answer in answers if answer.answered is not None]
+        return Output(
+            from_probabilities(mean) if self.task == "classification" else mean,
+            answers[0].features,
+            np.logical_and.reduce(answered) if answered else None,
+        )
 
     def fingerprint(self) -> str:
         """Hash of the members' fingerprints and their weights, in order."""

@@ -121,7 +121,7 @@ class Guarded(Wrapped):
         rest = np.flatnonzero(~answered)
         if self.fallback is None or not len(rest):
             return out, answered, by_fallback
-        second = self.fallback.outputs(_taken(batch, rest))
+        second = self.fallback.outputs(rows_of(batch, rest))
         taken = reaches(second, self.threshold)
         logits = out.logits.copy()
         logits[rest[taken]] = second.logits[taken]
@@ -135,7 +135,7 @@ def reaches(out: Output, threshold: float) -> Bool[np.ndarray, " b"]:
     return sure if out.answered is None else sure & out.answered
 
 
-def _taken(batch: Any, rows: np.ndarray) -> Any:
+def rows_of(batch: Any, rows: np.ndarray) -> Any:
     """Some rows of a batch as `Split.take` gives it."""
     if is_frame(batch):
         return batch.iloc[rows] if hasattr(batch, "iloc") else batch[rows]

@@ -61,7 +61,7 @@ class Smoothed(Wrapped):
         return np.where(np.isnan(radius), -1, best), radius
 
     def votes(self, batch: Any, copies: int, purpose: str) -> Int[np.ndarray, "b k"]:
-        """(b, K) for how many noisy copies of each row `inner` decides for each class."""
+        """(b, K) for how many noisy copies of each row `inner` decides for each class; those handed over don't vote."""
         if is_frame(batch) or not isinstance(batch, np.ndarray):
             raise BadInput("x: noise is added to rows that are arrays of numbers, and these are none")
         counts = []
@@ -70,7 +70,8 @@ class Smoothed(Wrapped):
             decided = []
             for start in range(0, copies, BATCH):
                 noise = drawn.standard_normal((min(BATCH, copies - start), *row.shape), dtype=np.float32)
-                logits = self.inner.outputs(row.astype(np.float32) + np.float32(self.sigma) * noise).logits
-                decided.append(logits.argmax(axis=1))
+                out = self.inner.outputs(row.astype(np.float32) + np.float32(self.sigma) * noise)
+                answered = slice(None) if out.answered is None else out.answered
+                decided.append(out.logits.argmax(axis=1)[answered])
             counts.append(np.bincount(np.concatenate(decided), minlength=self.inner.n_outputs))
         return np.stack(counts)

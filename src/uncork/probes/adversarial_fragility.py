@@ -13,8 +13,8 @@ Estimator
 ---------
 `robust_accuracy`: right as they are and under APGD on cross-entropy, targeted APGD on DLR, targeted FAB and Square,
 worst case for each row; judged against `require["under_attack"]`. `clean_accuracy`: on the same rows. Both
-Clopper-Pearson over rows, Korn-Graubard over groups. Headroom, exposed: rows per 1,000 that are right as they are and
-wrong under attack beyond what the required share allows. Of a linear model the smallest changes are exact, and their
+Clopper-Pearson over rows, Korn-Graubard over groups. Headroom, exposed: rows per 1,000 that are wrong under attack,
+or as they are, beyond what the required share allows. Of a linear model the smallest changes are exact, and their
 median is told. The curve over ε is read from the smallest change found for each row. Unit: one row of a sample of
 validation.
 
@@ -22,6 +22,7 @@ When it misleads
 ----------------
 Attacks bound robustness from above: a better one finds more. Where gradients are masked, or there are none (trees),
 attacks find too little: the lower end is then 0, and the finding is never clear. Checks of masking stand in a table.
+A row that the model hands over counts as not right as it is, and as held under attack.
 The threat is a norm: rotation, blur or another camera are none of it. ε is the same for all columns of a table.
 
 Remedies and their safety
@@ -89,19 +90,11 @@ def measure(*, attacked: AttackedData, facts: FactsData, rng: np.random.Generato
         estimates["exact_distance"] = median(attacked.distance[attacked.clean], unit=unit)
     return Measurement(
         estimates,
-        headroom=_exposed(attacked, asked, bounded),
+        headroom=robust.scaled(-1000, "predictions per 1,000").shifted(1000 * asked),
         against=Limit("robust_accuracy", at_least=asked),
         details=(_attacks(attacked), _curve(attacked), *signs(attacked)),
         summary=_say(attacked, robust, clean, bounded),
     )
-
-
-def _exposed(attacked: AttackedData, asked: float, bounded: bool) -> Estimate:
-    """Right as it is and wrong under attack, less the 1 − asked that may be."""
-    turned = share(attacked.by >= 0, attacked.clusters).shifted(asked - 1).scaled(1000, "predictions per 1,000")
-    if attacked.access == "certified":
-        return replace(turned, low=1000 * (asked - 1), se=None, df=None)
-    return replace(turned, high=1000 * asked, se=None, df=None) if bounded else turned
 
 
 def _attacks(attacked: AttackedData) -> Detail:

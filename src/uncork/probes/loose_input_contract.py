@@ -100,10 +100,12 @@ def measure(*, formats: FormatsData, facts: FactsData, rng: np.random.Generator)
     said = [f"{len(accepted)} of {len(formats.names)} other formats are accepted without a word."]
     if gains:
         worst = min(gains, key=lambda f: gains[f].value or 0.0)
-        said.append(f"{formats.names[worst]} costs {_number(gains[worst].scaled(-1, ''), metric)} {metric.unit}.")
+        said.append(
+            f"The dearest, {formats.names[worst]}, costs {_number(gains[worst].scaled(-1, ''), metric)} {metric.unit}."
+        )
     if better:
         first = max(better, key=lambda f: gains[f].value or 0.0)
-        said.insert(0, f"{formats.names[first]}: it then gains {_number(gains[first], metric)} {metric.unit}.")
+        said.insert(0, f"With {formats.names[first]} it gains {_number(gains[first], metric)} {metric.unit}.")
     if depends:
         said.insert(0, "Answers to a row depend on the rows beside it.")
     elif moved.value is None:
@@ -154,7 +156,5 @@ def _table(formats: FormatsData, metric: Metric) -> Detail:
             cost = gain(asked, formats.given(n), formats.fed(f)).scaled(-1, metric.unit)
             ends = [None if end is None else round(end, 4) + 0.0 for end in (cost.value, cost.low, cost.high)]
         rows.append([name, n, handed, odd, *ends, formats.refused[f]])
-    note = (
-        f"Costs in {metric.unit}, 95 % intervals each; what is handed over costs nothing, what is no number is wrong."
-    )
+    note = f"Costs in {metric.unit}, 95 % intervals each; rows handed over cost nothing, what is no number is wrong."
     return Detail("table", "What other formats cost", {"columns": COLUMNS, "rows": rows}, note=note)

@@ -20,7 +20,7 @@ last layer initialised anew; t over initialisations. A method fails that check w
 `faithfulness`: the largest of `{method}_over_chance` among methods that don't fail; its interval holds for the largest
 of several (Bonferroni), and it should be at least .05: clear and bottleneck are about that. Where every method fails,
 the similarity of the least alike judges. Headroom, exposed decisions: per 1,000, those for which the best method's rank
-lowers the probability no further than the best of nine random ranks; a method that knows nothing exposes 900.
+lowers the probability no further than the median of nine random ranks; a method that knows nothing exposes 500.
 Clopper-Pearson over rows, Korn-Graubard over groups; the method is chosen on the same rows, which flatters it a little.
 `completeness_error`: mean gap between the sum of integrated gradients and the change of the logit, over that change.
 `agreement`: share of models retrained on all of train that decide a row of validation as the model does, mean over
@@ -46,7 +46,7 @@ Example
 >>> beside = {"validation": a_pass(200, error=0.1), "pool": no_pool(), "facts": facts()}
 >>> blind = an_attribution(48, advantage=0.0)
 >>> found = measure(attribution=blind, **beside, rng=np.random.default_rng(0))
->>> found.estimates["faithfulness"].high < 0.05, found.headroom.value > 700
+>>> found.estimates["faithfulness"].high < 0.05, found.headroom.value > 300
 (True, True)
 
 References
@@ -148,8 +148,8 @@ def _said(
 ) -> str:
     said = [
         f"Replacing what {METHODS[data.methods[best]]} ranks first by the {data.baseline} lowers the decided class's "
-        f"probability by {gain.value or 0.0:.2f}{interval(gain, '.2f')} more than replacing random parts, but for "
-        f"{int(without.sum())} of {len(without)} decisions by no more than the best of {len(data.by_chance)} draws."
+        f"probability by {gain.value or 0.0:.2f}{interval(gain, '.2f')} more than replacing random parts; of "
+        f"{len(without)} decisions it does no better than chance for {int(without.sum())}."
     ]
     if failed:
         said.append(f"Maps that hardly change with the model: {', '.join(METHODS[data.methods[i]] for i in failed)}.")

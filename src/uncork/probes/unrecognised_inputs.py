@@ -151,8 +151,8 @@ def _say(data: StrangersData, estimates: dict[str, Estimate], best: str) -> str:
     what = " and ".join(WORDS[kind] for kind in data.deciding)
     how = "are answered" if data.hands_over else "(all are answered) pass by the model's confidence"
     said = (
-        f"{found:.0%} of {what} {how}, while {false:.1%} of known rows are rejected; "
-        f"it is {sure:.0%} sure of strangers on average."
+        f"{100 * found:.0f} % of {what} {how}, while {100 * false:.1f} % of known rows are rejected; "
+        f"it is {100 * sure:.0f} % sure of strangers on average."
     )
     gain = estimates.get("reject_gain")
-    return said + ("" if gain is None else f" By {best} {max(0.0, found - (gain.value or 0.0)):.0%} would.")
+    return said + ("" if gain is None else f" By {best} {100 * max(0.0, found - (gain.value or 0.0)):.0f} % would.")

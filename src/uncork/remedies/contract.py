@@ -110,7 +110,7 @@ def _told(contracted: Contracted, split: Split, rng: np.random.Generator) -> str
             changed = change(batch, places)
         share = 1.0 if contracted.contract.refusal(changed) else float(_handed_over(contracted, changed).mean())
         if share >= 0.5:
-            caught.append(f"{name} ({share:.0%})")
+            caught.append(f"{name} ({100 * share:.0f} %)")
         else:
-            passed.append(f"{name} ({share:.0%})")
+            passed.append(f"{name} ({100 * share:.0f} %)")
     return f"it stops {', '.join(caught) or 'no other format'}; it lets pass {', '.join(passed) or 'none'}"

@@ -15,7 +15,7 @@ know it should not answer.
 
 Control
 -------
-The same model handing over as many rows, whichever they are.
+The same model handing over as many of its answers, whichever they are.
 
 Safety
 ------
@@ -27,7 +27,8 @@ Strangers nearer to the classes than those it was chosen by pass. After a shift 
 over than was stated. The rows handed over are not all strangers: rare and hard rows of the model's own are among them,
 so that it is no fair choice between groups. The statement is about all rows like validation's, not about one of them;
 of rows in groups it is about one random row of each. It is judged by measuring the finding again, on strangers and rows
-that neither chose the score nor set the threshold.
+that neither chose the score nor set the threshold; given strangers are the same on validation and on test, so that what
+is set anew after a look at them is no longer protected.
 
 References
 ----------
@@ -67,8 +68,8 @@ def price(subject: Subject, seeds: int) -> float:
 def at_random(case: Case, treated: Treated) -> Treated:
     subject = treated.subject
     assert isinstance(subject.model, Rejecting)
-    share = treated.amount / len(case.subject.validation)
-    changes = f"{share:.3g} of the rows handed over, whichever they are"
+    share = treated.amount / max(1, _answered(subject.model.inner, case.subject.validation))
+    changes = f"{share:.3g} of the answers handed over, whichever they are"
     return Treated(subject.replace(model=HandedOver(subject.model.inner, share, case.seed)), changes)
 
 
@@ -93,14 +94,19 @@ def apply(case: Case) -> Treated:
     limits = subject.requirement("false_rejection"), subject.requirement("confidence")
     score = OWN if seen is None else best_score(seen, limits[0])
     rejecting = fitted(model, score, subject.train, subject.validation, known, limits, case.seed)
-    answered = read(rejecting, subject.validation, np.arange(len(subject.validation)), "validation").answered
-    assert answered is not None
     return Treated(
         subject.replace(model=rejecting),
         changes=f"rows handed over that are strange by {score}: at most {limits[0]:g} of rows like validation's with "
         f"probability {limits[1]:g}, by a threshold set on {len(known)} of them",
-        amount=int((~answered).sum()),
+        amount=_answered(model, subject.validation) - _answered(rejecting, subject.validation),
     )
+
+
+def _answered(model: Model, split: Split) -> int:
+    """How many of a split's rows the model does not hand over."""
+    answered = read(model, split, np.arange(len(split)), "validation").answered
+    assert answered is not None
+    return int(answered.sum())
 
 
 def fitted(

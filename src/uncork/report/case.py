@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from uncork.report import charts, numbers
+from uncork.report import charts
 from uncork.report.html import POLICY
 from uncork.report.numbers import clean, interval, number, percent
 from uncork.report.svg import WIDTH, image, line, short, text, tooltip
@@ -61,10 +61,11 @@ def render(case: Case, console: Console) -> None:
     for sentence in opening(case):
         say(sentence)
     for each in case.maps:
-        say(f"{each.method}: {fall(each, case.baseline)}{standing(each)}", indent=2)
+        said = f"{fall(each, case.baseline)}{standing(each)}"
+        say(f"{each.method}: {said}" if said else each.method, indent=2)
         if each.bars:
-            top = ", ".join(f"{name} {100 * share:+.0f} %" for name, share in each.bars[:5])
-            say(f"most: {top} of the largest", "dim", indent=4)
+            top = ", ".join(f"{name} {100 * share:+.0f}" for name, share in each.bars[:5])
+            say(f"for (+) or against (-) it, in % of the largest: {top}", "dim", indent=4)
     for title, near in (("nearest in train", case.neighbours), ("nearest mistakes", case.mistakes)):
         if near:
             say(f"{title}: {'; '.join(map(_briefly, near))}")
@@ -208,4 +209,4 @@ def beside(case: Case, near: tuple[Near, ...]) -> tuple[list[str], list[list[Any
     names = ([n for n in told if n in own] or list(own))[:_FEW]
     heads = ["column", "this case", *(f"{one.id} ({_classes(one)})" for one in near)]
     cells = [[n, own.get(n, ""), *(v.get(n, "") for v in values)] for n in names]
-    return heads, [[numbers.number(c) if isinstance(c, float) else c for c in row] for row in cells]
+    return heads, [[number(c) if isinstance(c, float) else c for c in row] for row in cells]

@@ -102,8 +102,9 @@ def _below(finding: Finding) -> list[str]:
 
 def _treatments(report: Report) -> Table:
     table = _table("remedy", "predicted", "realised", "vs control", "verdict")
-    for column in table.columns:
-        column.ratio = 1
+    # At 80 columns the longest id of a finding and the longest word of a verdict are not broken.
+    for column, ratio in zip(table.columns, (22, 14, 14, 14, 14), strict=True):
+        column.ratio = ratio
     for t in report.treatments:
         name = _text(t.remedy, "bold")
         name.append_text(_text(f"\n{t.finding}\n{t.safety}, {t.stage}\n{words.unit_of_gain(t)}", "dim"))
@@ -121,7 +122,7 @@ def _asides(treatment: Treatment) -> str:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

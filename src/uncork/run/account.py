@@ -172,4 +172,4 @@ def _box(context: Context, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(1, np.float32), np.full(1, 255, np.float32)
     both = np.concatenate([seen.astype(np.float32), x])
     axis = 0 if both.ndim == 2 else None
-    return np.atleast_1d(both.min(axis=axis)), np.atleast_1d(both.max(axis=axis))
+    return np.atleast_1d(np.fmin.reduce(both, axis=axis)), np.atleast_1d(np.fmax.reduce(both, axis=axis))

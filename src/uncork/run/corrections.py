@@ -26,7 +26,7 @@ NOTHING = f"{CHANGE} nothing corrected"
 
 
 def names_of(context: Context, on: str | None) -> Names:
-    """Of all rows that can be named. `on`: the split in which plain ids are looked for."""
+    """Of all rows; those of test so that they can be refused. `on`: the split in which plain ids are looked for."""
     subject = context.subject
     splits = {name: getattr(subject, name) for name in SPLITS if getattr(subject, name) is not None}
     if subject.test is subject.validation:

@@ -15,20 +15,17 @@ from uncork.data.split import Split
 from uncork.derived.confidence import probabilities
 from uncork.derived.order import one_per_group
 from uncork.derived.temperature import best_temperature
-from uncork.gather._contract import Context, gatherers
+from uncork.gather._contract import Context
 from uncork.gather._members import Member
 from uncork.gather.forward import forward
 from uncork.gather.store import Store, write_atomically
 from uncork.report.case import page
 from uncork.run.account import account, attack
-from uncork.run.admit import admit
-from uncork.run.executor import Executor
 from uncork.run.folder import RunFolder
-from uncork.run.identity import identity
 from uncork.run.nearby import Space, lying, nearest, shown, space_of
 from uncork.run.progress import Progress, Silent, working
-from uncork.run.source import subject_of
-from uncork.schema.artifacts import Fingerprints, Pass, PassData
+from uncork.run.reopen import reopened
+from uncork.schema.artifacts import Pass, PassData
 from uncork.schema.case import Case, Near, Odds
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.report import Report
@@ -69,9 +66,9 @@ def explain(
     if split not in (None, *SPLITS):
         raise BadInput(f"split={split!r}: give validation or test")
     progress = progress or Silent()
-    folder, report, context, store = _opened(run, subject, progress)
+    folder, report, context = reopened(run, subject, progress)
     place, position = found(context, row, split)
-    case = _Case(folder, report, context, store, place, position, progress)
+    case = _Case(folder, report, context, folder.store(folder.about()), place, position, progress)
     return case.told()
 
 
@@ -95,33 +92,6 @@ def _range(split: Split) -> str:
     ids = split.ids
     some = ", ".join(str(i) for i in ids[:3])
     return f"{len(ids)} rows with ids such as {some}, …, {ids[-1]}" if len(ids) > 4 else f"the ids {some}"
-
-
-def _opened(
-    run: Report | str | Path, subject: Subject | None, progress: Progress
-) -> tuple[RunFolder, Report, Context, Store]:
-    """The run, its subject again, and what it stored. Raises BadInput where the subject is another one by now."""
-    if isinstance(run, Report):
-        if run.folder is None:
-            raise BadInput("this report belongs to no run folder: give the one that audit returned, or its folder")
-        folder, report = RunFolder(Path(run.folder)), run
-    else:
-        folder = RunFolder.at(run)
-        report = folder.load()
-    about = folder.about()
-    subject = subject or report.live or subject_of(about["source"], folder.path)
-    described = bool(about["describe_only"])
-    context = admit(subject, describe_only=described, seed=int(report.plan["seed"]), fan=Executor()).context
-    reader = gatherers()[Fingerprints]
-    with working(progress, Fingerprints().label(), reader.price(Fingerprints(), context)):
-        prints = reader.gather(Fingerprints(), context)
-    now, was = identity(context, prints, {}, describe_only=described)["fingerprints"], about["fingerprints"]
-    changed = [name for name in now if name in was and now[name] != was[name]]
-    if changed:
-        raise BadInput(
-            f"{folder.path} is the run of another subject ({', '.join(changed)} changed since): audit this one again"
-        )
-    return folder, report, context, folder.store(about)
 
 
 class _Case:

@@ -15,6 +15,7 @@ from uncork.schema.finding import Estimate
 from uncork.schema.metric import Metric
 from uncork.schema.report import SideEffect
 from uncork.schema.seeds import generator
+from uncork.stats.binomial import share
 from uncork.stats.calibration import calibration_error, equal_mass_bins
 from uncork.stats.means import mean
 from uncork.stats.quantiles import median
@@ -40,9 +41,15 @@ def figures(metric: Metric, passed: PassData) -> dict[str, Estimate]:
 
 
 def side_effects(metric: Metric, before: PassData, after: PassData) -> tuple[SideEffect, ...]:
-    """Each figure on the same rows before and after."""
+    """Each figure on the same rows before and after; where rows are handed over, how many."""
     first, second = figures(metric, before), figures(metric, after)
+    if not (before.answered.all() and after.answered.all()):
+        first["handed over"], second["handed over"] = _handed_over(before), _handed_over(after)
     return tuple(SideEffect(name, first[name], second[name]) for name in first)
+
+
+def _handed_over(passed: PassData) -> Estimate:
+    return share(~passed.answered, passed.clusters).scaled(1000, "rows per 1,000")
 
 
 def of_the_model(context: Context, passed: PassData) -> dict[str, Estimate]:

@@ -41,6 +41,8 @@ def identity(
                 fingerprints[f"{name} groups"] = _hash(groups.tobytes()).hex()
     if subject.strangers is not None:
         fingerprints["strangers"] = _hash(hash_rows(subject.strangers).tobytes()).hex()
+    if subject.classes:  # behaviours are stated of them by name
+        fingerprints["classes"] = code_fingerprint(list(subject.classes))
     if subject.behaviours:
         fingerprints["behaviours"] = code_fingerprint([vars(behaviour) for behaviour in subject.behaviours])
     for threat in THREATS:

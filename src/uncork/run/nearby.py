@@ -158,7 +158,7 @@ def _shown(row: np.ndarray, scale: tuple[float, float]) -> Shown:
     pixels = as_pixels(row, scale)
     if pixels is not None:
         return Shown(picture=picture(pixels))
-    return Shown(values=tuple((str(i), _plain(value)) for i, value in enumerate(row.reshape(-1)[:MOST_VALUES])))
+    return Shown(values=tuple((f"column {i}", _plain(value)) for i, value in enumerate(row.reshape(-1)[:MOST_VALUES])))
 
 
 def scale_of(split: Split) -> tuple[float, float]:

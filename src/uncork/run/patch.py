@@ -15,25 +15,20 @@ from uncork.data.named import Names, by_split
 from uncork.data.near import near_copies
 from uncork.data.split import Split
 from uncork.derived.patches import clashing
-from uncork.gather._contract import Context, gatherers
+from uncork.gather._contract import Context
 from uncork.gather._matrix import sample
 from uncork.gather.patched import MOST_ROWS
 from uncork.models.base import Model, logits_of
 from uncork.models.patched import Memory, Patched, Places, places, remembered
 from uncork.models.ruled import PREFIX, Rule, Ruled
-from uncork.run.admit import admit
 from uncork.run.corrections import CHANGE, NOTHING, earlier, key_of, names_of, read
-from uncork.run.executor import Executor
-from uncork.run.folder import RunFolder
-from uncork.run.identity import identity
+from uncork.run.reopen import reopened
 from uncork.run.save import save_treated
-from uncork.run.source import subject_of
-from uncork.schema.artifacts import Fingerprints
 from uncork.schema.errors import BadInput
 from uncork.schema.finding import Estimate
 from uncork.schema.report import Report
 from uncork.schema.seeds import generator, integer_seed
-from uncork.schema.subject import SPLITS, Subject
+from uncork.schema.subject import Subject
 from uncork.stats.binomial import share
 
 FIRST = 10  # corrections, of which it is asked whether they hold when all the others are made too
@@ -99,8 +94,8 @@ def patch(
     rules that are taken back; what is saved is the model as if it had never been made. `on`: the
     split that ids are of; needed where an id stands in several. `out`: default RUN/patched. `subject`: needed where the
     run was made from Python objects in another process. Radii are calibrated on the right rows of one half of
-    validation; the other half says what else changes. Test is not opened: only rows of it that are named are read.
-    Raises BadInput where an id or a label is not known, or corrections contradict one another; nothing is then written.
+    validation; the other half says what else changes. Test is not opened, and its rows can't be corrected. Raises
+    BadInput where an id or a label is not known, or corrections contradict one another; nothing is then written.
     """
     run, context = _audited(report_or_folder, subject)
     place = run / "patched" if out is None else Path(out)
@@ -149,32 +144,17 @@ def patch(
         tuple(key for key in mistakes.keys if key not in made),
         tuple(key for key in named.keys if key not in mistakes.keys),
         estimates,
-        _notes(run, place, named, memory),
+        _notes(run, place, memory),
     )
 
 
 def _audited(given: Report | str | Path, subject: Subject | None) -> tuple[Path, Context]:
-    """The run's folder, and its subject as it was audited. Raises BadInput where it is another one by now."""
-    if isinstance(given, Report) and given.folder is None:
-        raise BadInput("this report belongs to no run folder: patch the one that audit returned, or its folder")
-    live = given.live if isinstance(given, Report) else None
-    folder = RunFolder.at(str(given.folder) if isinstance(given, Report) else given)
-    about = folder.about()
-    subject = subject or live or subject_of(about["source"], folder.path)
-    describe_only = about["describe_only"]
-    context = admit(subject, describe_only=describe_only, seed=int(about["seed"]), fan=Executor()).context
+    """The run's folder, and its subject as it was audited. Raises BadInput where that can't be patched."""
+    folder, _, context = reopened(given, subject)
     if context.facts.task != "classification":
         raise BadInput("a correction names a class, but this model does regression: it can't be patched")
     if not context.facts.has_inputs:
         raise BadInput("this run is of predictions alone: give audit the model itself, and patch that run")
-    prints = gatherers()[Fingerprints].gather(Fingerprints(), context)
-    now = identity(context, prints, {}, describe_only=describe_only)["fingerprints"]
-    changed = [name for name in ("model", *SPLITS) if about["fingerprints"].get(name) != now.get(name)]
-    if changed:
-        raise BadInput(
-            f"{folder.path} holds the run of another subject ({', '.join(changed)} differ by now): audit it again into "
-            "another folder with --out, and patch that run"
-        )
     return folder.path, context
 
 
@@ -325,10 +305,8 @@ def _beside(patched: Model, rows: np.ndarray, context: Context) -> dict[str, Est
     }
 
 
-def _notes(run: Path, place: Path, named: Named, memory: Memory | None) -> tuple[str, ...]:
+def _notes(run: Path, place: Path, memory: Memory | None) -> tuple[str, ...]:
     notes = []
-    if of_test := int(named.of("test").sum()):
-        notes.append(f"{of_test} of the rows named are rows of test: what is proven on test from now on counts them.")
     if memory is not None and memory.space == "logits":
         notes.append(
             "The model's features aren't found, so corrections lie among its logits, where fewer rows can be told "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uncork.gather.store import explained, write_atomically
+from uncork.gather.store import checksum, explained, write_atomically
 from uncork.models.aligned import Aligned
 from uncork.models.base import Model
 from uncork.models.code import code_fingerprint
@@ -54,11 +54,16 @@ def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str
     if isinstance(recipe, Recipe):
         sizes = {name: recipe.default(name) for name in ("width", "depth")}
         built_with = {name: size for name, size in sizes.items() if size is not None}
-    spec = _Writer(place, built_with).spec(model)
+    writer = _Writer(place, built_with)
+    spec = writer.spec(model)
     about = {"changes": changes, "how": _how(place, spec), "classes": subject.classes, "model": spec}
     write_atomically(place / "treated.json", json.dumps(about, indent=1, ensure_ascii=False))
+    for path in (path for what in _PARTS for path in place.glob(f"{what}-*") if path.name not in writer.written):
+        path.unlink(missing_ok=True)  # of the model that was saved here before
     return place.name
 
+
+_PARTS = ("weights", "isotonic", "detector", "patches", "estimator")
 
 #: Changes that a few numbers say: their kind, and the numbers.
 _BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
@@ -71,11 +76,14 @@ _BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
 
 @dataclass
 class _Writer:
-    """Writes the parts' files, numbered as they are met. `built_with`: what the recipe's build takes by default."""
+    """Writes the parts' files, named by their content: until treated.json is there, the one before stays whole.
+
+    `built_with`: what the recipe's build takes by default.
+    """
 
     place: Path
     built_with: dict[str, float]
-    written: int = 0
+    written: set[str] = field(default_factory=set)
 
     def spec(self, model: Model) -> dict[str, Any]:
         """JSON that `load_treated` makes the model of again."""
@@ -175,9 +183,9 @@ class _Writer:
         }
 
     def _keep(self, what: str, ending: str, content: bytes) -> str:
-        name = f"{what}-{self.written}.{ending}"
+        name = f"{what}-{checksum(content)}.{ending}"
         write_atomically(self.place / name, content)
-        self.written += 1
+        self.written.add(name)
         return name
 
 

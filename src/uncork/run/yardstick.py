@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from uncork.derived.gains import gain_of
 from uncork.gather._contract import Context, gatherers
@@ -81,7 +81,8 @@ class ByFinding:
     def gain(self, view: View, before: Sequence[Context], after: Sequence[Context]) -> Estimate:
         """Positive where `after` is better."""
         (old, sign), (new, _) = self._measured(view, before[0]), self._measured(view, after[0])
-        return with_error(difference(new, old, unit=new.unit).scaled(sign, new.unit))
+        gained = difference(new, old, unit=new.unit).scaled(sign, new.unit)
+        return with_error(replace(gained, method=f"{gained.method}, of these very models"))
 
     def _measured(self, view: View, model: Context) -> tuple[Estimate, float]:
         """(figure, +1 where more of it is better); undetermined where it can't be measured on these rows."""

@@ -49,7 +49,15 @@ class Behaviour:
             raise BadInput(f"behaviour {self.name!r}: give templates with expected or varied, or a change of rows")
         if self.toward is not None and self.change is None:
             raise BadInput(f"behaviour {self.name!r}: toward belongs to a change of rows")
+        if isinstance(self.templates, str):
+            raise BadInput(f"behaviour {self.name!r}: templates is one text: give a list of them")
         for template in self.templates:
+            try:
+                names = [name for _, name, _, _ in _FORMAT.parse(template) if name is not None]
+            except ValueError as error:
+                raise BadInput(f"behaviour {self.name!r}: {template!r} can't be read: {error}") from None
+            if not all(name.isidentifier() for name in names):
+                raise BadInput(f"behaviour {self.name!r}: a slot of {template!r} has no name: write {{thing}}")
             missing = [slot for slot in _slots_of(template) if slot not in self.slots]
             if missing:
                 raise BadInput(f"behaviour {self.name!r}: slots has nothing for {{{missing[0]}}} of {template!r}")
@@ -65,8 +73,11 @@ class Behaviour:
         return [[text.format(**dict(zip(names, c, strict=True)), **v) for v in varied] for c in combinations]
 
 
+_FORMAT = string.Formatter()
+
+
 def _slots_of(template: str) -> list[str]:
-    return list(dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(template) if name))
+    return list(dict.fromkeys(name for _, name, _, _ in _FORMAT.parse(template) if name))
 
 
 @dataclass(frozen=True)

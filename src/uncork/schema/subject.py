@@ -72,14 +72,14 @@ class Subject:
             "require": dict(self.require or {}),
         }
         for key, limit in settled["require"].items():
-            if key not in (*REQUIREMENTS, *THREATS):
-                raise BadInput(f"require[{key!r}] is not known: use one of {', '.join((*REQUIREMENTS, *THREATS))}")
-            if key in THREATS and not 0 < float(limit) < math.inf:
-                raise BadInput(f"require[{key!r}] is {limit}: give how far x may be moved, above 0, in the units of x")
-            if key in REQUIREMENTS and not 0 < float(limit) < 1:
-                raise BadInput(f"require[{key!r}] is {limit}: give a share between 0 and 1")
+            settled["require"][key] = _limit(key, limit)
         if sum(key in THREATS for key in settled["require"]) > 1:
             raise BadInput(f"require declares two threats: give one of {', '.join(THREATS)}, and audit the other apart")
+        if isinstance(self.behaviours, str) or not isinstance(self.behaviours, Sequence):
+            raise BadInput(f"behaviours is of type {type(self.behaviours).__name__}: give a list of Behaviour")
+        for behaviour in self.behaviours:
+            if not isinstance(behaviour, Behaviour):
+                raise BadInput(f"behaviours holds a {type(behaviour).__name__}: give Behaviour(name, ...)")
         for name, value in settled.items():
             object.__setattr__(self, name, value)
 
@@ -100,3 +100,18 @@ class Subject:
     def replace(self, **changes: Any) -> Subject:
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+
+def _limit(key: str, limit: Any) -> float:
+    """One limit of `require`. Raises BadInput where it is not known, no number, or out of range."""
+    if key not in (*REQUIREMENTS, *THREATS):
+        raise BadInput(f"require[{key!r}] is not known: use one of {', '.join((*REQUIREMENTS, *THREATS))}")
+    try:
+        number = float(limit)
+    except (TypeError, ValueError):
+        raise BadInput(f"require[{key!r}] is {limit!r}: give a number") from None
+    if key in THREATS and not 0 < number < math.inf:
+        raise BadInput(f"require[{key!r}] is {limit}: give how far x may be moved, above 0, in the units of x")
+    if key in REQUIREMENTS and not 0 < number < 1:
+        raise BadInput(f"require[{key!r}] is {limit}: give a share between 0 and 1")
+    return number

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BINS = 15
 _SMALLEST = 10
+_NORMAL = 1e9  # of a noncentral χ², beyond which it is normal and its series has no digits left
 
 
 def equal_mass_bins(confidence: Float[np.ndarray, " n"], bins: int = BINS) -> Int[np.ndarray, " n"]:
@@ -84,7 +85,8 @@ def calibration_error(
     near-normal terms, so its scaled noncentral χ² (two moments matched) is inverted, which holds at zero too, where a
     bootstrap of the ECE covers nothing. The upper end is never below what a calibrated model would typically show, nor
     below what a few errors not seen yet would add: it is taken again with the bin where that matters most replaced by
-    its Agresti–Coull estimate (Am. Stat. 52, 1998). Unit: one row.
+    its Agresti–Coull estimate (Am. Stat. 52, 1998); and again with the bins' own variances alone, since no less than
+    what the confidences state is too much, which over hundreds of bins adds up. Unit: one row.
     """
     n = len(confidence)
     method = "noncentral χ² over rows"
@@ -103,10 +105,10 @@ def calibration_error(
         return Estimate(math.sqrt(square), None, None, "rms gap", n, f"{method} (no variance)", level=level)
     tail = (1 - level) / 2
     low, _ = _ends(weight, gap, variance, tail)
-    high = max(
-        _ends(weight, gap, variance, tail)[1],
-        _ends(weight, *_with_unseen(weight, gap, variance, confidence, correct, which, level), tail)[1],
-    )
+    others = [(gap, variance), _with_unseen(weight, gap, variance, confidence, correct, which, level)]
+    if (weight * within / size).sum() > 1e-3 * (weight * variance).sum():  # else it is as good as none
+        others.append((gap, within / size))
+    high = max(_ends(weight, *other, tail)[1] for other in others)
     value = math.sqrt(max(square - float((weight * within / size).sum()), 0.0))
     return Estimate(value, low, high, "rms gap", n, method, level=level)
 
@@ -144,6 +146,8 @@ def _ends(weight: np.ndarray, gap: np.ndarray, variance: np.ndarray, tail: float
 
         if special.gammainc(df / 2, statistic / 2) <= probability:
             return 0.0
+        if statistic > _NORMAL:
+            return statistic - 2 * math.sqrt(statistic) * float(special.ndtri(probability))
         top = 4 * (statistic + 20 * math.sqrt(statistic + df) + 100)
         return float(optimize.brentq(excess, 1e-9, top))
 

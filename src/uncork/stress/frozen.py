@@ -10,7 +10,6 @@ from torch import nn
 from uncork.models.base import Model
 from uncork.models.ensemble import Ensemble
 from uncork.models.torch_model import TorchModel, evaluating
-from uncork.models.wrapped import Wrapped
 
 
 @contextmanager
@@ -36,5 +35,5 @@ def _modules(model: Model) -> Iterator[nn.Module]:
     elif isinstance(model, Ensemble):
         for member in model.models:
             yield from _modules(member)
-    elif isinstance(model, Wrapped):
+    elif hasattr(model, "inner"):  # of wrappers, and of a model that was loaded
         yield from _modules(model.inner)

@@ -17,6 +17,7 @@ from uncork.models.base import Model
 from uncork.models.sklearn_model import SklearnModel
 from uncork.models.temperature import Tempered
 from uncork.models.torch_model import TorchModel
+from uncork.models.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 _SCALERS = ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "PCA")
+_AT_ONCE = 256  # columns
 
 
 def distances(
@@ -50,8 +52,8 @@ def affine(model: Model, x: Float[np.ndarray, "n d"], shape: tuple[int, ...]) ->
     Linear classifiers of scikit-learn, after scalers or PCA or not, and torch modules of one Linear; `x`: flat rows on
     which it must hold, `shape`: theirs as the model takes them.
     """
-    if isinstance(model, Tempered):
-        return affine(model.inner, x, shape)
+    if isinstance(model, Tempered) or (hasattr(model, "inner") and not isinstance(model, Wrapped)):
+        return affine(model.inner, x, shape)  # of one that was loaded too
     if isinstance(model, SklearnModel) and model.preprocess is None and len(model.classes or ()) > 1:
         return _of_estimator(model.estimator, x.shape[1])
     if isinstance(model, TorchModel) and _one_linear(model.module):
@@ -90,9 +92,9 @@ def _of_function(outputs: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> 
     """By differences around the mean row; None where the rows themselves say otherwise, as preprocessing may."""
     middle, scale = x.mean(axis=0), np.maximum(np.ptp(x, axis=0), 1e-6)
     at = outputs(middle[None]).astype(np.float64)
-    moved = np.concatenate(
-        [outputs(middle + scale * part) for part in np.array_split(np.eye(x.shape[1]), 8) if len(part)]
-    )
+    columns = np.arange(x.shape[1])
+    parts = [columns[start : start + _AT_ONCE] for start in range(0, len(columns), _AT_ONCE)]
+    moved = np.concatenate([outputs(middle + scale * (part[:, None] == columns)) for part in parts])
     w = ((moved - at) / scale[:, None]).T
     b = at[0] - w @ middle
     told = outputs(x)

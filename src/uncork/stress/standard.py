@@ -78,7 +78,9 @@ def attacked(
                 known = reached[rows] if target.gradients == "own" and which else None
                 found, size = _RUN[name](target, x[rows], y[rows], ball, rng, queries, known)
                 reached[rows] = torch.minimum(reached[rows], found.margin.float())
-                worst.distance[rows] = torch.minimum(worst.distance[rows], size)
+                if target.gradients == "own":  # what lies within the ball the model itself is asked about
+                    beyond = torch.where(size > ball.eps, size, torch.inf)
+                    worst.distance[rows] = torch.minimum(worst.distance[rows], beyond)
                 _settle(target, found, rows, x, y, ball, which, worst)
             seconds.append(time.perf_counter() - start)
         checks = {}

@@ -16,7 +16,6 @@ from uncork.models.scaled import Scaled
 from uncork.models.temperature import Tempered
 from uncork.models.tensors import REFUSALS, call, place, reference
 from uncork.models.torch_model import TorchModel
-from uncork.models.wrapped import Wrapped
 from uncork.schema.errors import BadInput
 from uncork.stress.found import Logits
 from uncork.stress.frozen import frozen
@@ -33,7 +32,7 @@ _TRIED = 8  # rows on which the differentiable path must say what the model says
 @dataclass(frozen=True, eq=False)
 class Target:
     """`logits`: (b, …) x → (b, K), differentiable in x unless `gradients` is "none". `queried`: the model's own, never
-    differentiable."""
+    differentiable; NaN of rows that it hands over, so that none of them counts as fooled."""
 
     model: Model
     logits: Logits
@@ -57,15 +56,21 @@ def target_of(model: Model, sample: Float[Tensor, "b ..."], back: Callable[[Tens
     """
 
     def queried(x: Tensor) -> Tensor:
-        return torch.from_numpy(model.outputs(back(x)).logits)
+        out = model.outputs(back(x))
+        logits = torch.from_numpy(out.logits)
+        return logits if out.answered is None else logits.where(torch.from_numpy(out.answered)[:, None], torch.nan)
 
     sample = sample[:_TRIED]
     with frozen(model):
-        told = queried(sample)
+        out = model.outputs(back(sample))
         path = _path(model, sample)
         if path is None:
             return Target(model, queried, queried, "none", back)
-        own = torch.allclose(_centred(path(sample).detach()), _centred(told), rtol=1e-3, atol=1e-3)
+        # Along its logits alone an attack stops where a model that may hand rows over is unsure, and does so.
+        told = torch.from_numpy(out.logits)
+        own = out.answered is None and torch.allclose(
+            _centred(path(sample).detach()), _centred(told), rtol=1e-3, atol=1e-3
+        )
     return Target(model, path, queried, "own" if own else "inner", back)
 
 
@@ -90,9 +95,8 @@ def _path(model: Model, sample: Tensor) -> Logits | None:
             return (each + weights[:, None, None]).logsumexp(0)
 
         return mixed
-    if not isinstance(model, Wrapped):
-        return None
-    inner = _path(model.inner, sample)
+    within = getattr(model, "inner", None)  # of wrappers, and of a model that was loaded
+    inner = None if within is None else _path(within, sample)
     if inner is None:
         return None
     if isinstance(model, Tempered):

@@ -126,7 +126,10 @@ def least_noise(epsilon: float, delta: float, rate: float, steps: int) -> tuple[
 
         budget = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": rate, "steps": steps}
         quick = {"accountant": "rdp", "alphas": _ORDERS, "epsilon_tolerance": 0.01 * epsilon}
-        enough = float(get_noise_multiplier(**quick, **budget))
+        try:
+            enough = float(get_noise_multiplier(**quick, **budget))
+        except ValueError:
+            raise BadInput(f"epsilon is {epsilon}: too low for the accountant at a delta of {delta:.2g}") from None
     spent, short = spent_by("prv", enough, rate, steps, delta), enough * 2 / 3
     for _ in range(_SEARCHES):
         middle = (short + enough) / 2
