@@ -87,6 +87,8 @@ tried. *Seconds*: of the audit, and of the treatment, on the wall.
 
 Nets are small, data sets small and chosen by us, faults planted one or two at a time. Remedies and thresholds were made
 with the open half of the sets in sight; the frozen half was not treated. The budgets cut short what would take longer.
+Eighteen planted cases and one healthy one ran beside other work on the same two cores, so that less fitted their
+budgets.
 What a remedy is promised is what its probe measured on validation, mostly at half of train; what it realises is
 measured with all of train, and after whatever was kept before it.
 """
