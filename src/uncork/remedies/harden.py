@@ -75,6 +75,7 @@ def at_random(case: Case, treated: Treated) -> Treated:
     yardstick="finding",
     control=at_random,
     price=price,
+    on_request=True,
 )
 def apply(case: Case) -> Treated:
     norm, size = declared(case.subject)
