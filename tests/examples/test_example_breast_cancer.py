@@ -62,6 +62,7 @@ def test_boosting_on_the_same_rows(tmp_path: Path) -> None:
     assert report["subject"]["classes"] == ["malignant", "benign"]
 
 
+@pytest.mark.slow
 def test_both_subjects_share_rows_that_no_split_repeats() -> None:
     subjects = [load_subject(f"{EXAMPLE}:{name}") for name in ("mlp", "boosting")]
     rows = [np.concatenate([getattr(s, n).take(np.arange(len(getattr(s, n)))) for n in SPLITS]) for s in subjects]

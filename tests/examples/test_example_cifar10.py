@@ -236,6 +236,7 @@ def imitation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_runs_from_the_command_line(imitation: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = imitation / "run"
     with pytest.raises(SystemExit) as stopped:

@@ -318,6 +318,7 @@ print(classifier(Scaled(1.0)).fingerprint(), classifier(mlp()).fingerprint())
 """
 
 
+@pytest.mark.slow
 def test_fingerprint_is_the_same_in_another_process():
     import subprocess
     import sys

@@ -96,6 +96,7 @@ def test_planted_copies_through_gatherer_and_probe(pictures: Pictures) -> None:
         assert np.array_equal((validation if split == "validation" else test)[row], train[of_train])
 
 
+@pytest.mark.slow
 def test_without_plants_there_is_no_copy_and_near_means_near(pictures: Pictures) -> None:
     train, rest = pictures
     validation, test = rest[:1000], rest[1000:2000]
@@ -135,6 +136,7 @@ def test_noise_hides_no_copy(pictures: Pictures, many: int) -> None:
     assert outcome.estimates["validation_near"].value >= 0.98 * many
 
 
+@pytest.mark.slow
 def test_a_strongly_altered_picture_is_not_called_near(pictures: Pictures) -> None:
     train, rest = pictures
     validation = rest[:200]
@@ -147,6 +149,7 @@ def test_a_strongly_altered_picture_is_not_called_near(pictures: Pictures) -> No
     assert not (found.near_pairs[:, 0] >= len(train)).any()
 
 
+@pytest.mark.slow
 def test_pictures_encoded_again_as_jpeg_are_found(shared_data: Path) -> None:
     """A leak that happens: a third party's JPEG of the first 1,000 test pictures stands in train."""
     with np.load(shared_data / "cifar10.npz", allow_pickle=False) as data:

@@ -47,6 +47,7 @@ def test_a_planted_rate_is_found(metric: str) -> None:
     assert set(found.estimates) == {"lr-over-8_at_half_size", "lr-x8_at_half_size"}
 
 
+@pytest.mark.slow
 def test_the_confirmed_gain_covers_the_truth_though_it_is_the_best_of_two() -> None:
     """Both arms gain 20 per 1,000 and the one luckier in the screen is confirmed. At a true 95 % fewer intervals than
     asked hold the truth with a chance of 1 in 1,000 (fixed seeds). The screens of the winners are too high."""

@@ -34,6 +34,7 @@ def test_keeps_the_contract() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_planted_gain_is_found_and_covered() -> None:
     """30 per 1,000. At a true 95 % fewer intervals than asked hold it with a chance of 1 in 1,000 (fixed seeds)."""
     held = []

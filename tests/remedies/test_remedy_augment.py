@@ -38,6 +38,7 @@ def anywhere(digits: Digits) -> Digits:
     return canvas, y
 
 
+@pytest.mark.slow
 def test_shifts_are_found_where_places_vary_and_flips_are_not(case_of: CaseOf, anywhere: Digits) -> None:
     x, y = anywhere
     case = case_of(subject_of(PICTURES, x[:300], y[:300]))

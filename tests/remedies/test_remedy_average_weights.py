@@ -23,6 +23,7 @@ CaseOf = Callable[..., Any]
 RESTLESS = SOUND.replace(schedule="constant", lr=3e-2, batch_size=8, epochs=4)
 
 
+@pytest.mark.slow
 def test_it_recovers_what_a_falling_rate_gains(case_of: CaseOf, digits: Digits, ground: Callable[..., Subject]) -> None:
     """A fifth of the labels is wrong, so that the weights never come to rest.
 

@@ -25,6 +25,7 @@ def overfit(ground: Callable[..., Subject]) -> Subject:
     return ground(0.2).replace(recipe=LONG, model=LONG.make())
 
 
+@pytest.mark.slow
 def test_it_recovers_what_the_best_stop_gains(overfit: Subject, case_of: CaseOf, digits: Digits) -> None:
     """The oracle tries 5 lengths on the fresh rows themselves. Over 3 seeds it gains .08, s.d. .002, and of that .99 is
     recovered, s.d. .04."""

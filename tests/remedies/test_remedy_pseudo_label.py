@@ -47,6 +47,7 @@ def error(treated: Treated, shuffled: tuple[np.ndarray, np.ndarray]) -> float:
     return float(np.mean(wrong))
 
 
+@pytest.mark.slow
 def test_few_labels_go_further(
     case_of: Callable[..., Any], subject: Subject, shuffled: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -72,6 +72,7 @@ def test_an_arm_that_loses_at_full_size_confirms_nothing(overfit: Subject, case_
     assert treated.compute == 4
 
 
+@pytest.mark.slow
 def test_the_search_sees_train_alone_and_is_counted(overfit: Subject, case_of: CaseOf) -> None:
     other = overfit.replace(validation=Split(np.zeros((20, 64), np.float32), np.zeros(20, int)))
     first, second = (apply.apply(case_of(subject)) for subject in (overfit, other))

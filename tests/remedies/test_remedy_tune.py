@@ -34,6 +34,7 @@ def error(treated: Treated, digits: tuple[np.ndarray, np.ndarray], seed: int = 5
     return float(np.mean(model.outputs(digits[0][1000:]).logits.argmax(axis=1) != digits[1][1000:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1 / 30, 30])
 def test_a_planted_rate_is_undone(
     case_of: Callable[..., Any], ground: Callable[..., Subject], digits: tuple[np.ndarray, np.ndarray], times: float
@@ -51,6 +52,7 @@ def test_a_planted_rate_is_undone(
     assert treated.compute == 1 + searched(subject.recipe)
 
 
+@pytest.mark.slow
 def test_a_good_recipe_is_not_harmed(
     case_of: Callable[..., Any], ground: Callable[..., Subject], digits: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -19,6 +19,7 @@ Digits = tuple[np.ndarray, np.ndarray]
 CaseOf = Callable[..., Any]
 
 
+@pytest.mark.slow
 def test_a_narrow_net_is_mended_and_more_steps_are_not_it(case_of: CaseOf, digits: Digits) -> None:
     """The oracle is the net of 32 hidden units that was narrowed to 4. Over 3 seeds the remedy recovers .94 of what it
     gains, s.d. .03, and the control .39, s.d. .14."""

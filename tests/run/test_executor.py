@@ -176,6 +176,7 @@ def lowest(model: Any, i: int) -> tuple[int, float]:
     return i, float(model(torch.zeros(3, 2)).detach().min())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend",
     [

@@ -250,6 +250,7 @@ def test_what_is_detectable_becomes_principal(family: int, df: int) -> None:
     assert stats.binom.sf(named - 1, DRAWS, 0.8) >= CHANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("df", [3, 30])
 @pytest.mark.parametrize("family", [3, 10])
 def test_equals_are_named_together(family: int, df: int) -> None:

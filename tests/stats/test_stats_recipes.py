@@ -142,6 +142,7 @@ def test_other_rows_are_refused(make: object) -> None:
         make(MAE, of_errors(a), of_errors(b[:, 1:]))  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_pairing_arbitrary_seeds_wastes_degrees_of_freedom() -> None:
     """2,000 draws, 5 seeds each, no rows' part to speak of: both hold at 95 % (chance 1e-4 each), the unpaired interval
     is narrower on average, as it has more degrees of freedom."""
