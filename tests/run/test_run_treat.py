@@ -339,7 +339,7 @@ def test_a_changed_subject_is_not_treated() -> None:
 
 def test_a_report_without_a_folder() -> None:
     loose = dataclasses.replace(audited(sure()), folder=None)
-    with pytest.raises(BadInput, match="this report belongs to no run folder: treat the one that audit returned"):
+    with pytest.raises(BadInput, match="this report belongs to no run folder: give the one that audit returned"):
         treat(loose)
 
 

@@ -17,13 +17,10 @@ from uncork.schema.report import Report
 from uncork.schema.subject import Subject
 
 
-def reopened(
-    given: Report | str | Path, subject: Subject | None, progress: Progress | None = None
-) -> tuple[RunFolder, Report, Context]:
-    """The run's folder, its report, and its subject as it was audited: given, still in memory, or made again.
+def found(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolder, Report, Subject]:
+    """The run's folder, its report, and its subject: given, still in memory, or made again from its source.
 
-    What the subject has beyond the audited one, such as a threat declared since, is let pass. Raises BadInput where
-    there is no run, or where what it was audited with is another by now.
+    Raises BadInput where there is no run.
     """
     if isinstance(given, Report):
         if given.folder is None:
@@ -32,8 +29,19 @@ def reopened(
     else:
         folder = RunFolder.at(given)
         report = folder.load()
+    return folder, report, subject or report.live or subject_of(folder.about()["source"], folder.path)
+
+
+def reopened(
+    given: Report | str | Path, subject: Subject | None, progress: Progress | None = None
+) -> tuple[RunFolder, Report, Context]:
+    """The run's folder, its report, and its subject as it was audited.
+
+    What the subject has beyond the audited one, such as a threat declared since, is let pass. Raises BadInput where
+    there is no run, or where what it was audited with is another by now.
+    """
+    folder, report, subject = found(given, subject)
     about = folder.about()
-    subject = subject or report.live or subject_of(about["source"], folder.path)
     described = bool(about["describe_only"])
     context = admit(subject, describe_only=described, seed=int(about["seed"]), fan=Executor()).context
     reader = gatherers()[Fingerprints]

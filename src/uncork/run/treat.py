@@ -23,8 +23,8 @@ from uncork.run.folder import RunFolder
 from uncork.run.identity import identity
 from uncork.run.price import investments, prices
 from uncork.run.progress import Progress, Silent, duration, working
+from uncork.run.reopen import found
 from uncork.run.save import save_treated
-from uncork.run.source import subject_of
 from uncork.run.verify import Attempt, verify
 from uncork.run.worth import seconds_of_training, worth_trying
 from uncork.schema.artifacts import Fingerprints, FingerprintsData
@@ -209,18 +209,11 @@ def check_evidence(evidence: Mapping[str, Any], context: Context) -> None:
 
 
 def _find(given: Report | str | Path, subject: Subject | None) -> tuple[RunFolder, Report, Subject]:
-    """The run's folder, its report, and its subject: given, still in memory, or made again from its source."""
-    if isinstance(given, Report):
-        if given.folder is None:
-            raise BadInput("this report belongs to no run folder: treat the one that audit returned, or its folder")
-        folder, report = RunFolder(Path(given.folder)), given
-    else:
-        folder = RunFolder.at(given)
-        report = folder.load()
+    """A run that can be treated. Raises BadInput."""
+    folder, report, subject = found(given, subject)
     if report.subject.get("describe_only"):
         raise BadInput(
             f"{folder.path} was described on all of test, so nothing is left to prove a remedy on: audit again "
             "without --describe-only, into another folder with --out"
         )
-    subject = subject or report.live or subject_of(folder.about()["source"], folder.path)
     return folder, report, subject
