@@ -169,4 +169,4 @@ def test_resnet_20_fed_rightly_and_wrongly(
     finding = judge(measure, measure(formats=data, facts=context.facts, rng=generator(0)), delta=5, family=4, seconds=0)
     assert finding.verdict == verdict
     if mended:
-        assert finding.summary.startswith(f"{mended}: it then gains")
+        assert finding.summary.startswith(f"With {mended} it gains")
