@@ -43,6 +43,7 @@ PAGE = """# What trust costs
 Written by `python -m benchmarks.trust`: ResNet-20 on the 10,000 test pictures of CIFAR-10, {threads} threads, medians
 of {rounds} rounds. Every probe of the trust column that needs neither retraining nor attacks nor attributions.
 *Gathered*: what it needs beyond the forward pass over the rows, shared by all. The aim: at most one more forward pass.
+Mistakes patched and strangers are gathered for probes in preview only.
 
 | | seconds | of a forward pass |
 |---|---|---|
