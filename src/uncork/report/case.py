@@ -7,14 +7,13 @@ import struct
 import zlib
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from uncork.report import charts
-from uncork.report.html import POLICY
+from uncork.report.html import POLICY, templates
 from uncork.report.numbers import clean, interval, number, percent
 from uncork.report.svg import WIDTH, image, line, short, text, tooltip
 from uncork.schema.case import Attack, Case, Map, Near, Picture
@@ -33,14 +32,7 @@ SECTIONS = {
 
 def page(case: Case) -> str:
     """Text of the HTML page."""
-    env = Environment(
-        loader=PackageLoader("uncork.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else clean(value),
-    )
+    env = templates()
     env.globals.update(number=number, percent=percent, png=png, bars=bars, odds_bars=odds_bars, fall=fall)
     env.globals.update(interval=interval, beside=beside, attacked=attacked, standing=standing, sections=SECTIONS)
     where = None if case.where is None else Markup(charts.scatter(case.where.data))

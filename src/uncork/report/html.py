@@ -24,9 +24,9 @@ _DRAW = {
 }
 
 
-def render(report: Report) -> str:
-    """Text of report.html."""
-    env = Environment(
+def templates() -> Environment:
+    """Of all pages: whatever is not markup already is cleaned and escaped, and an unknown name is an error."""
+    return Environment(
         loader=PackageLoader("uncork.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -34,6 +34,11 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
         finalize=_finalize,
     )
+
+
+def render(report: Report) -> str:
+    """Text of report.html."""
+    env = templates()
     env.globals.update(words=words, number=numbers.number, interval=numbers.interval, percent=numbers.percent)
     env.globals.update(quantity=numbers.quantity, draw=_draw, table=_table, numeric=_numeric, cell=_cell, flat=_flat)
     groups = words.groups(report)
