@@ -95,3 +95,28 @@ def test_class_indices_errors(y, settings, message):
     with pytest.raises(BadInput) as error:
         class_indices(np.array(y), place="train.y", **settings)
     assert message in str(error.value)
+
+
+def test_rows_with_times_are_halved_by_time() -> None:
+    times = np.array([5, 1, 4, 2, 3, 6])
+    earlier, later = halve(Split(np.zeros((6, 2)), times=times), seed=0)
+    assert set(times[earlier]) == {1, 2, 3}
+    assert set(times[later]) == {4, 5, 6}
+
+
+def test_dates_halve_too_and_rows_of_one_time_or_group_stay_together() -> None:
+    days = np.array(["2026-01-01", "2026-01-02", "2026-01-02", "2026-01-02"], "datetime64[D]")
+    earlier, later = halve(Split(np.zeros((4, 2)), times=days), seed=0)
+    assert (earlier.tolist(), later.tolist()) == ([0], [1, 2, 3])
+    groups = ["a", "b", "b", "a"]
+    earlier, later = halve(Split(np.zeros((4, 2)), times=[1, 2, 3, 9], groups=groups), seed=0)
+    assert (earlier.tolist(), later.tolist()) == ([1, 2], [0, 3])
+
+
+def test_times_that_tell_nothing_are_refused() -> None:
+    with pytest.raises(BadInput, match="all of one time"):
+        halve(Split(np.zeros((4, 2)), times=[7, 7, 7, 7]), seed=0)
+    with pytest.raises(BadInput, match="numbers or dates"):
+        Split(np.zeros((2, 2)), times=["monday", "tuesday"])
+    with pytest.raises(BadInput, match="no date in row 1"):
+        Split(np.zeros((2, 2)), times=np.array(["2026-01-01", "NaT"], "datetime64[D]"))

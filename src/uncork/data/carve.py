@@ -12,11 +12,15 @@ from uncork.schema.errors import BadInput
 
 
 def halve(split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the rows in each of two halves, drawn by a hash of each row's group, else of its id.
+    """Positions of the rows in each of two halves: by time where the split has times, the earlier rows first; else
+    drawn by a hash of each row's group, else of its id.
 
-    A row's half depends on its own group or id and the seed alone: not on the order of rows, nor on which others
-    there are. The halves are therefore equal in expectation, not exactly. Raises BadInput where one would be empty.
+    By time, rows of one time or group stay together, groups at their last time. By hash, a row's half depends on its
+    own group or id and the seed alone: not on the order of rows, nor on which others there are. The halves are
+    therefore equal in expectation, not exactly. Raises BadInput where one would be empty.
     """
+    if split.times is not None:
+        return _by_time(split, split.times)
     key = split.ids if split.groups is None else split.groups
     values, inverse = np.unique(key, return_inverse=True)
     second = np.array([_hash(seed, value) & 1 for value in values], dtype=bool)[inverse]
@@ -24,6 +28,21 @@ def halve(split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
         what = "ids" if split.groups is None else "groups"
         raise BadInput(f"{len(split)} rows with {len(values)} {what} are too few to halve: give a validation split")
     return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def _by_time(split: Split, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if split.groups is not None:
+        group = np.unique(split.groups, return_inverse=True)[1]
+        last = np.full(group.max() + 1, times.min(), times.dtype)
+        np.maximum.at(last, group, times)
+        times = last[group]
+    ordered = np.sort(times)
+    later = times >= ordered[len(ordered) // 2]
+    if later.all():  # over half of the rows are of the first time
+        later = times > ordered[0]
+    if later.all() or not later.any():
+        raise BadInput(f"the {len(split)} rows are all of one time and can't be halved by it: give a validation split")
+    return np.flatnonzero(~later), np.flatnonzero(later)
 
 
 def _hash(seed: int, value: object) -> int:

@@ -15,15 +15,16 @@ from uncork.schema.errors import BadInput
 
 
 class Split:
-    """Rows `x` with labels or targets `y`, names `ids`, and `groups` of rows that belong together.
+    """Rows `x` with labels or targets `y`, names `ids`, `groups` of rows that belong together, and `times`.
 
     `x`: a numpy array, torch tensor, memory map, map-style Dataset (its items are (x, y) or x), list of str, or
     pandas/polars DataFrame. `y`, `ids`, `groups`: 1-D, one value a row, ints or strings (`y` may be floats).
+    `times`: 1-D, numbers or dates, when each row was drawn: where such a split is halved, its later rows judge.
     Nothing is copied; memory maps and Parquet files may be far larger than memory.
     Raises BadInput where `x` is none of these or empty, or a length differs.
     """
 
-    def __init__(self, x: Any, y: Any = None, *, ids: Any = None, groups: Any = None) -> None:
+    def __init__(self, x: Any, y: Any = None, *, ids: Any = None, groups: Any = None, times: Any = None) -> None:
         self._source = as_source(x)
         self._rows: np.ndarray | None = None  # positions in the source; None for all of it
         n = len(self._source)
@@ -32,6 +33,7 @@ class Split:
         self._y = None if y is None else one_column(y, "y", n)
         self._ids = None if ids is None else one_column(ids, "ids", n)
         self._groups = None if groups is None else one_column(groups, "groups", n)
+        self._times = None if times is None else one_column(_moments(times), "times", n)
 
     @classmethod
     def from_parquet(
@@ -91,6 +93,11 @@ class Split:
         """(n,) groups as given."""
         return self._groups
 
+    @property
+    def times(self) -> np.ndarray | None:
+        """(n,) when each row was drawn: numbers, dates as nanoseconds."""
+        return self._times
+
     def take(self, rows: np.ndarray) -> Any:
         """The rows at these positions (ints): an array (b, …), a list of str, or a DataFrame; always a copy."""
         rows = self._positions(rows)
@@ -114,7 +121,7 @@ class Split:
         rows = self._positions(rows)
         view = copy.copy(self)
         view._rows = rows if self._rows is None else self._rows[rows]
-        for name in ("_y", "_ids", "_groups"):
+        for name in ("_y", "_ids", "_groups", "_times"):
             column = getattr(self, name)
             setattr(view, name, None if column is None else column[rows])
         return view
@@ -131,3 +138,15 @@ class Split:
             wrong = rows[(rows < 0) | (rows >= len(self))][0]
             raise BadInput(f"Split: row {wrong} was asked for, but there are {len(self)} rows (0–{len(self) - 1})")
         return rows
+
+
+def _moments(times: Any) -> Any:
+    """Dates as numbers, anything else as it is."""
+    column = np.asarray(times)
+    if column.dtype.kind == "M":
+        if np.isnat(column).any():
+            raise BadInput(f"Split: times has no date in row {int(np.flatnonzero(np.isnat(column))[0])}: leave it out")
+        return column.astype("datetime64[ns]").astype(np.int64)
+    if column.dtype.kind in "OU" and all(isinstance(value, str) for value in column):
+        raise BadInput("Split: times holds strings: give numbers or dates (numpy.datetime64)")
+    return times

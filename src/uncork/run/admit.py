@@ -21,6 +21,15 @@ from uncork.schema.subject import SPLITS, Subject
 
 BATCH_SIZE = 256
 
+#: Splits beside the model's own, and what they hold.
+BESIDE = {
+    "strangers": "rows that the model was not made for",
+    "shifted": "rows from where the model is to be used next",
+    "unlabelled": "rows without labels",
+}
+
+LABELLED = (*SPLITS, "shifted")
+
 
 @dataclass(frozen=True)
 class Admitted:
@@ -40,7 +49,8 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     subject = _with_module(subject)
     for name in SPLITS:
         _check_split(name, getattr(subject, name), needed=name == "test")
-    _check_strangers(subject)
+    for name in BESIDE:
+        _check_beside(name, getattr(subject, name), subject)
     if subject.validation is subject.test:
         raise BadInput(
             "validation and test are the same Split: what is chosen on rows can't be proven on them. Leave validation "
@@ -55,20 +65,14 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     subject, notes = _with_validation(subject, describe_only=describe_only)
     _try_each_split(subject, model)
     seconds = _warm_up(subject, model)
-    return Admitted(
-        Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan),
-        (*notes, *_unread(subject)),
-    )
-
-
-def _unread(subject: Subject) -> tuple[str, ...]:
-    return ("shifted was given, but no probe of this version reads it.",) if subject.shifted is not None else ()
+    return Admitted(Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan), notes)
 
 
 def _with_floats(subject: Subject) -> Subject:
     """Targets of a regression as floats, so that whole numbers are never taken for classes."""
-    splits = {name: getattr(subject, name) for name in SPLITS}
-    return subject.replace(**{n: s.with_y(s.y.astype(np.float64)) for n, s in splits.items() if s is not None})
+    splits = {name: getattr(subject, name) for name in LABELLED}
+    given = {n: s for n, s in splits.items() if s is not None and s.y is not None}
+    return subject.replace(**{n: s.with_y(s.y.astype(np.float64)) for n, s in given.items()})
 
 
 def _with_module(subject: Subject) -> Subject:
@@ -105,18 +109,17 @@ def _check_split(name: str, split: Any, *, needed: bool) -> None:
         )
 
 
-def _check_strangers(subject: Subject) -> None:
-    """Rows of the same form as test's; labels are neither needed nor looked at."""
-    split = subject.strangers
+def _check_beside(name: str, split: Any, subject: Subject) -> None:
+    """Rows of the same form as test's, and none of the model's own splits; labels are not asked for."""
     if split is None:
         return
     if not isinstance(split, Split):
-        raise BadInput(f"strangers is of type {type(split).__name__}: wrap it, strangers=Split(x)")
-    if any(split is getattr(subject, name) for name in SPLITS):
-        raise BadInput("strangers is one of the model's own splits: give rows that the model was not made for, or none")
+        raise BadInput(f"{name} is of type {type(split).__name__}: wrap it, {name}=Split(x)")
+    if any(split is getattr(subject, own) for own in SPLITS):
+        raise BadInput(f"{name} is one of the model's own splits: give {BESIDE[name]}, or none")
     ours, theirs = (_form(s.take(np.arange(1))) for s in (subject.test, split))
     if ours != theirs:
-        raise BadInput(f"strangers.x has {theirs}, but test.x has {ours}: give rows in the form that the model takes")
+        raise BadInput(f"{name}.x has {theirs}, but test.x has {ours}: give rows in the form that the model takes")
 
 
 def _form(row: Any) -> str:
@@ -140,9 +143,10 @@ def _with_validation(subject: Subject, *, describe_only: bool) -> tuple[Subject,
         validation, test = halve(subject.test, 0)
     except BadInput as error:
         raise BadInput(f"no validation was given and test can't be halved: {error}") from None
+    drawn = "the earlier ones" if subject.test.times is not None else "drawn by a hash of their ids"
     note = (
-        f"No validation was given: {len(validation)} of the {len(subject.test)} rows of test, drawn by a hash of "
-        "their ids, were set aside for it; the figures of test are those of the rest."
+        f"No validation was given: {len(validation)} of the {len(subject.test)} rows of test, {drawn}, were set aside "
+        "for it; the figures of test are those of the rest."
     )
     return subject.replace(validation=subject.test.subset(validation), test=subject.test.subset(test)), (note,)
 
@@ -154,9 +158,9 @@ def _with_indices(subject: Subject, model: Model) -> Subject:
     if names is not None and len(names) != outputs:
         raise BadInput(f"classes names {len(names)} classes, but the model has {outputs} outputs: name each output")
     changed: dict[str, Split] = {}
-    for name in SPLITS:
+    for name in LABELLED:
         split = getattr(subject, name)
-        if split is not None:
+        if split is not None and split.y is not None:
             y = class_indices(split.y, classes=names, n_outputs=outputs, place=f"{name}.y")
             changed[name] = split.with_y(y)
     names = tuple(names) if names is not None else tuple(str(i) for i in range(outputs))
@@ -169,7 +173,7 @@ def _with_indices(subject: Subject, model: Model) -> Subject:
 
 def _try_each_split(subject: Subject, model: Model) -> None:
     """One row of each, so that one of another shape is told before anything is written."""
-    for name in (*SPLITS, "strangers"):
+    for name in (*SPLITS, *BESIDE):
         split = getattr(subject, name)
         if split is None:
             continue

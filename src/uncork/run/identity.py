@@ -15,10 +15,11 @@ from uncork.data.split import Split
 from uncork.gather._contract import Context
 from uncork.gather._given import fingerprint
 from uncork.gather.fingerprints import hash_rows
+from uncork.models.adapt import as_model
 from uncork.models.code import code_fingerprint
 from uncork.schema.artifacts import FingerprintsData, ProfileData
 from uncork.schema.metric import Metric
-from uncork.schema.subject import SPLITS, THREATS
+from uncork.schema.subject import SPLITS, THREATS, Subject
 from uncork.stats.quantiles import median
 
 
@@ -39,8 +40,7 @@ def identity(
             if split.groups is not None:
                 groups = np.unique(split.groups, return_inverse=True)[1].astype(np.int64)
                 fingerprints[f"{name} groups"] = _hash(groups.tobytes()).hex()
-    if subject.strangers is not None:
-        fingerprints["strangers"] = _hash(hash_rows(subject.strangers).tobytes()).hex()
+    fingerprints |= _beside(subject, context.facts.task)
     if subject.classes:  # behaviours are stated of them by name
         fingerprints["classes"] = code_fingerprint(list(subject.classes))
     if subject.behaviours:
@@ -68,6 +68,19 @@ def identity(
         else _hash(b"".join(a.tobytes() for a in context.relabelled)).hex(),
         "source": source,
     }
+
+
+def _beside(subject: Subject, task: str) -> dict[str, str]:
+    """Of what stands beside the model and its own splits."""
+    found = {}
+    for name in ("strangers", "shifted", "unlabelled"):
+        if getattr(subject, name) is not None:
+            found[name] = _hash(hash_rows(getattr(subject, name)).tobytes()).hex()
+    if subject.shifted is not None and subject.shifted.y is not None:
+        found["shifted labels"] = _hash(subject.shifted.y.tobytes()).hex()
+    for name, backbone in (subject.backbones or {}).items():
+        found[f"backbone {name}"] = as_model(backbone, task).fingerprint()
+    return found
 
 
 def metric_key(metric: Metric) -> str:

@@ -38,7 +38,9 @@ class Subject:
     `test`, `validation`, `train`: `Split`s. Without `validation`, half of test is set aside for it.
     `recipe`: how the model was trained; without it nothing that retrains can be measured.
     `metric`: a name or a `Metric`. `classes`: names of the classes in the order of the outputs.
-    `shifted`, `unlabelled`: further splits for probes that ask for them.
+    `shifted`: rows from where the model is to be used next; their labels are taken where there are any. `unlabelled`:
+    rows like train's, whose labels nobody knows. `backbones`: {name: encoder} that could stand where the model's own
+    does, each a torch module from a batch (after `preprocess`) to features (b, d), or a model that has features.
     `preprocess`: applied to every batch before the model sees it.
     `require`: limits of the trust column, such as `{"ece": .02, "precision": .99}`, and at most one declared threat,
     such as `{"linf": 8 / 255}`: how far an attacker may move x, in the units of x as it is given.
@@ -58,6 +60,7 @@ class Subject:
     classes: Sequence[str] | None = None
     shifted: Any = None
     unlabelled: Any = None
+    backbones: Mapping[str, Any] | None = None
     strangers: Any = None
     behaviours: Sequence[Behaviour] = ()
     preprocess: Callable[[Any], Any] | None = None
@@ -70,6 +73,7 @@ class Subject:
             "metric": self.metric if isinstance(self.metric, Metric) else Metric(self.metric),
             "classes": None if self.classes is None else tuple(str(c) for c in self.classes),
             "require": dict(self.require or {}),
+            "backbones": dict(self.backbones or {}),
         }
         for key, limit in settled["require"].items():
             settled["require"][key] = _limit(key, limit)
