@@ -17,7 +17,6 @@ from uncork.data.split import Split
 from uncork.derived.patches import clashing
 from uncork.gather._contract import Context
 from uncork.gather._matrix import sample
-from uncork.gather.patched import MOST_ROWS
 from uncork.models.base import Model, logits_of
 from uncork.models.patched import Memory, Patched, Places, places, remembered
 from uncork.models.ruled import PREFIX, Rule, Ruled
@@ -31,6 +30,7 @@ from uncork.schema.seeds import generator, integer_seed
 from uncork.schema.subject import Subject
 from uncork.stats.binomial import share
 
+MOST_ROWS = 10_000  # of each half of validation, and at once
 FIRST = 10  # corrections, of which it is asked whether they hold when all the others are made too
 
 
