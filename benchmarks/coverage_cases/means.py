@@ -6,13 +6,14 @@ from functools import partial
 
 import numpy as np
 from coverage_cases import Case, Draw, held
+from scipy import stats
 
 from uncork.schema.finding import Estimate
 from uncork.stats.bootstrap import bootstrap
 from uncork.stats.means import difference, mean
 from uncork.stats.multiplicity import lower_bound
 from uncork.stats.power import detectable
-from uncork.stats.quantiles import median
+from uncork.stats.quantiles import median, quantile
 from uncork.stats.simultaneous import together
 
 FAMILY = 8
@@ -56,6 +57,11 @@ def two_samples(rng: np.random.Generator, n: int) -> Draw:
 
 def middle(rng: np.random.Generator, n: int) -> Draw:
     return held(median(rng.lognormal(size=n), unit="x"), 1)
+
+
+def percentile(rng: np.random.Generator, n: int) -> Draw:
+    """The 90th percentile of log-normal values."""
+    return held(quantile(rng.lognormal(size=n), 0.9, unit="x"), float(np.exp(stats.norm.ppf(0.9))))
 
 
 def f1(rng: np.random.Generator, n: int, each: int = 1) -> Draw:
@@ -119,6 +125,7 @@ CASES = (
     Case("means.mean (t over groups, rows added)", "groups of 5 copies, 4 % cost 5", costly_copies, promise="about"),
     Case("means.difference (Welch)", "n rows, and n / 5 of 3 times the s.d.", two_samples, promise="about"),
     Case("quantiles.median", "log-normal rows", middle),
+    Case("quantiles.quantile", "90th percentile of log-normal rows", percentile),
     Case("bootstrap (BCa, percentile at 10,000)", "F1 over rows", f1, promise="about", draws=1_000),
     Case(
         "bootstrap (BCa, percentile at 10,000)",

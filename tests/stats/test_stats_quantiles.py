@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from stats_helpers import accept
 
-from uncork.stats.quantiles import median
+from uncork.stats.quantiles import median, quantile
 
 
 @pytest.mark.parametrize("n", [*range(6, 40), 99, 300, 1001])
@@ -44,3 +44,20 @@ def test_covers_a_skewed_median(n: int) -> None:
     """Lognormal values, median 1; 2,000 draws, ≥ .95 by construction. Chance 1e-4."""
     values = np.random.default_rng(n).lognormal(sigma=2, size=(2000, n))
     assert accept(sum((e := median(v, unit="s")).low <= 1 <= e.high for v in values), 2000, 0.95)
+
+
+@pytest.mark.parametrize("q", [0.1, 0.9, 0.99])
+def test_any_quantile_is_equal_to_scipys_test(q: float) -> None:
+    values = np.random.default_rng(1).exponential(size=500)
+    found, truth = quantile(values, q, unit="s"), stats.quantile_test(values, p=q).confidence_interval(0.95)
+    assert (found.low, found.high) == (truth.low, truth.high)
+    assert found.value == np.quantile(values, q)
+
+
+def test_a_99th_percentile_has_an_upper_end_from_368_values() -> None:
+    """.99^368 is the first below .025."""
+    assert quantile(np.arange(368), 0.99, unit="s").high == 367
+    few = quantile(np.arange(367), 0.99, unit="s")
+    assert few.high is None
+    assert few.low is not None
+    assert not few.determined
