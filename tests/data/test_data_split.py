@@ -161,7 +161,7 @@ def test_labels_of_every_form(y, expected):
         (lambda: Split(X, np.array(["a"] * 9 + [None], object)), "y holds None in row 9"),
         (lambda: Split(X, np.zeros(10, complex)), "y holds complex128"),
         (lambda: Split(np.array([object()] * 3)), "an array of object"),
-        (lambda: Split({"a": 1}), "x is of type dict: give a numpy array"),
+        (lambda: Split({"a": 1}), "x['a'] is of type int: a mapping holds arrays of numbers"),
         (lambda: Split([1, 2]), "x is a list holding int: give a numpy array"),
         (lambda: Split(DataLoader(Items())), "of a DataLoader give its .dataset"),
     ],

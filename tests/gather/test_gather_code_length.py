@@ -124,7 +124,7 @@ def test_what_can_not_be_written_has_a_reason(
     x, y = linear_task(300, 6)
     given: Rows = (x, y)
     if what == "text":
-        given = pd.DataFrame({"a": [f"row {i}" for i in range(300)]}), y
+        given = pd.DataFrame({"a": [[i] for i in range(300)]}), y
     elif what == "one class":
         given = x, (np.arange(300) % 50 == 0).astype(int)
     elif what == "regression":

@@ -204,7 +204,7 @@ def test_regression(told: Told) -> None:
     assert found.low > 0.6
 
 
-@pytest.mark.parametrize("what", ["text", "words in a table", "one row", "no train", "only predictions"])
+@pytest.mark.parametrize("what", ["text", "lists in a table", "one row", "no train", "only predictions"])
 def test_what_can_not_be_told_apart_has_a_reason(told: Told, context: Context, what: str) -> None:
     y = np.arange(40) % 2
     if what in ("no train", "only predictions"):
@@ -216,7 +216,7 @@ def test_what_can_not_be_told_apart_has_a_reason(told: Told, context: Context, w
         data = told((x, y), (np.zeros((2, 1)), np.array([0, 1])))[0]
     else:
         given: Any = [f"row {i}" for i in range(40)]
-        given = pd.DataFrame({"a": given}) if what == "words in a table" else given
+        given = pd.DataFrame({"a": [[text] for text in given]}) if what == "lists in a table" else given
         data = told((given, y), (given, y))[0]
     assert data.reason
     assert len(data) == 0

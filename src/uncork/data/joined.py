@@ -41,6 +41,8 @@ class Joined(Source):
         if self.kind == "frame":
             both = sys.modules[type(taken[0]).__module__.split(".")[0]].concat(taken)  # pandas or polars
             return both.iloc[order] if hasattr(both, "iloc") else both[order]
+        if self.kind == "mapping":
+            return {name: np.concatenate([part[name] for part in taken])[order] for name in taken[0]}
         return np.concatenate(taken)[order]
 
 

@@ -84,7 +84,7 @@ def class_indices(
         elif not fits_index.all():
             neither = np.flatnonzero((found < 0) & ~fits_index)
             row = int(neither[0]) if len(neither) else int(np.flatnonzero(found < 0)[0])
-            raise BadInput(f"{place} holds {y[row].item()!r} in row {row}, but the classes are {_listed(classes)}")
+            raise BadInput(f"{place} holds {y[row].item()!r} in row {row}, but the classes are {listed(classes)}")
     wrong = np.flatnonzero((y < 0) | (y >= count))
     if len(wrong):
         raise BadInput(
@@ -94,6 +94,7 @@ def class_indices(
     return y.astype(np.int64)
 
 
-def _listed(names: Sequence[str], most: int = 12) -> str:
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names in quotes, the first `most` of many."""
     shown = ", ".join(repr(str(name)) for name in names[:most])
     return shown + (f", … ({len(names)} in all)" if len(names) > most else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,8 +31,15 @@ def near_copies(split: Split, rows: np.ndarray, rng: np.random.Generator) -> Nea
     word. Left as they are: columns of fewer than 3 values, and whole numbers that are no bytes, which may be codes of
     words or categories.
     """
-    batch = split.take(rows)
-    some = split.take(np.arange(min(len(split), _SPREAD_ROWS)))
+    return _near(split.take(rows), split.take(np.arange(min(len(split), _SPREAD_ROWS))), rng)
+
+
+def _near(batch: Any, some: Any, rng: np.random.Generator) -> Near:
+    """`some`: rows that tell how far values spread."""
+    if isinstance(batch, Mapping):
+        parts = {name: _near(part, some[name], rng) for name, part in batch.items()}
+        each = [{name: part.copies[i] for name, part in parts.items()} for i in range(COPIES)]
+        return Near(each, np.any([part.changed for part in parts.values()], axis=0))
     if isinstance(batch, list):
         copies: list[Any] = [[_without_a_word(text, rng) for text in batch] for _ in range(COPIES)]
         changed = [[a != b for a, b in zip(copy, batch, strict=True)] for copy in copies]

@@ -14,15 +14,19 @@ import numpy as np
 from uncork.data.labels import one_column
 from uncork.schema.errors import BadInput
 
-Kind = Literal["array", "text", "frame", "dataset"]
+Kind = Literal["array", "text", "frame", "dataset", "mapping"]
 
-ACCEPTED = "a numpy array, torch tensor, memory map, map-style Dataset, list of str, or DataFrame"
+ACCEPTED = "a numpy array, torch tensor, memory map, map-style Dataset, list of str, DataFrame, or {name: array}"
 
 
 class Source(ABC):
     """Rows that can be taken by position."""
 
     kind: ClassVar[Kind] = "array"
+    #: What was converted or left out in reading, for the report.
+    notes: tuple[str, ...] = ()
+    #: Names of the classes that labels which are indices stand for, where the data tell.
+    classes: tuple[str, ...] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -120,26 +124,43 @@ class Frame(Source):
         return self._frame.iloc[rows] if hasattr(self._frame, "iloc") else self._frame[rows]
 
 
-class Dataset(Source):
-    """A map-style dataset whose items are (x, y) or x."""
+class Inputs(Source):
+    """Several arrays with one row each for every row, for nets of several inputs."""
 
-    kind = "dataset"
+    kind = "mapping"
+
+    def __init__(self, arrays: Mapping[Any, Any]) -> None:
+        self._parts = {str(name): _numbers(f"x[{name!r}]", array) for name, array in arrays.items()}
+        sizes = {name: len(part) for name, part in self._parts.items()}
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise BadInput(f"Split: the arrays of x differ in their number of rows ({told}): give one row each")
+
+    def __len__(self) -> int:
+        return len(next(iter(self._parts.values()), ()))
+
+    def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: part.take(rows) for name, part in self._parts.items()}
+
+
+class Dataset(Source):
+    """A map-style dataset whose items are (x, y) or x; x may be a mapping of names to arrays where y stands beside."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
 
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        return "mapping" if isinstance(self._item(0)[0], Mapping) else "dataset"
+
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        items = [_to_array(self._item(int(row))[0]) for row in rows]
-        odd = next((i for i, item in enumerate(items) if item.shape != items[0].shape), None)
-        if odd is not None:
-            raise BadInput(
-                f"Split: the dataset's row {rows[0]} has shape {items[0].shape} but row {rows[odd]} has "
-                f"{items[odd].shape}: resize or pad them to one shape in the dataset"
-            )
-        return np.stack(items)
+    def take(self, rows: np.ndarray) -> Any:
+        items = [self._item(int(row))[0] for row in rows]
+        if items and isinstance(items[0], Mapping):
+            return {str(name): _stacked([item[name] for item in items], rows, f"'s {name!r}") for name in items[0]}
+        return _stacked(items, rows)
 
     def labels(self) -> np.ndarray | None:
         return self._labels
@@ -183,6 +204,8 @@ def as_source(x: Any) -> Source:
         return Tensor(x)
     if hasattr(x, "columns") and (hasattr(x, "iloc") or type(x).__module__.startswith("polars")):
         return Frame(x)
+    if isinstance(x, Mapping):
+        return Inputs(x)
     if isinstance(x, list | tuple) and x and all(isinstance(value, str) for value in x):
         return Texts(list(x))
     if isinstance(x, list | tuple) and not x:
@@ -191,12 +214,23 @@ def as_source(x: Any) -> Source:
         x = x.to_numpy()
     if isinstance(x, np.ndarray) and x.ndim:
         return _from_array(x)
-    if not isinstance(x, np.ndarray | list | tuple | str | Mapping) and all(
+    if not isinstance(x, np.ndarray | list | tuple | str) and all(
         hasattr(type(x), name) for name in ("__len__", "__getitem__")
     ):
         return Dataset(x)
     hint = "; of a DataLoader give its .dataset" if type(x).__name__ == "DataLoader" else ""
     raise BadInput(f"Split: x is {_named(x)}: give {ACCEPTED}{hint}")
+
+
+def _numbers(place: str, x: Any) -> Source:
+    """The reader for one array of a mapping."""
+    try:
+        source: Source | None = as_source(x)
+    except BadInput:
+        source = None
+    if source is None or source.kind != "array":
+        raise BadInput(f"Split: {place} is {_named(x)}: a mapping holds arrays of numbers, memory maps or tensors")
+    return source
 
 
 def _from_array(x: np.ndarray) -> Source:
@@ -220,6 +254,18 @@ def _backing_file(array: np.ndarray) -> tuple[str, int] | None:
     # A view keeps its parent's `.offset`, so the distance between the two addresses is what counts.
     distance = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     return str(root.filename), int(root.offset) + distance
+
+
+def _stacked(items: list[Any], rows: np.ndarray, of: str = "") -> np.ndarray:
+    """One array of a dataset's items, the rows `rows`."""
+    arrays = [_to_array(item) for item in items]
+    odd = next((i for i, array in enumerate(arrays) if array.shape != arrays[0].shape), None)
+    if odd is not None:
+        raise BadInput(
+            f"Split: the dataset's row {rows[0]}{of} has shape {arrays[0].shape} but row {rows[odd]}{of} has "
+            f"{arrays[odd].shape}: resize or pad them to one shape in the dataset"
+        )
+    return np.stack(arrays)
 
 
 def _to_array(value: Any) -> np.ndarray:

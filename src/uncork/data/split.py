@@ -17,8 +17,9 @@ from uncork.schema.errors import BadInput
 class Split:
     """Rows `x` with labels or targets `y`, names `ids`, `groups` of rows that belong together, and `times`.
 
-    `x`: a numpy array, torch tensor, memory map, map-style Dataset (its items are (x, y) or x), list of str, or
-    pandas/polars DataFrame. `y`, `ids`, `groups`: 1-D, one value a row, ints or strings (`y` may be floats).
+    `x`: a numpy array, torch tensor, memory map, map-style Dataset (its items are (x, y) or x), list of str,
+    pandas/polars DataFrame, or {name: array} for a net of several inputs. `y`, `ids`, `groups`: 1-D, one value a row,
+    ints or strings (`y` may be floats).
     `times`: 1-D, numbers or dates, when each row was drawn: where such a split is halved, its later rows judge.
     Nothing is copied; memory maps and Parquet files may be far larger than memory.
     Raises BadInput where `x` is none of these or empty, or a length differs.
@@ -27,6 +28,7 @@ class Split:
     def __init__(self, x: Any, y: Any = None, *, ids: Any = None, groups: Any = None, times: Any = None) -> None:
         self._source = as_source(x)
         self._rows: np.ndarray | None = None  # positions in the source; None for all of it
+        self._classes = self._source.classes
         n = len(self._source)
         if n == 0:
             raise BadInput("Split: x has no rows: the split is empty")
@@ -66,8 +68,18 @@ class Split:
 
     @property
     def kind(self) -> Kind:
-        """ "array", "text", "frame" or "dataset": what `take` returns is an array but for text and frames."""
+        """ "array", "text", "frame", "mapping" or "dataset": of the first and last `take` returns an array."""
         return self._source.kind
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was converted or left out in reading the data, for the report."""
+        return self._source.notes
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names that labels which are indices stand for, where the data tell; None of labels that were changed."""
+        return self._classes
 
     @property
     def y(self) -> np.ndarray | None:
@@ -99,7 +111,7 @@ class Split:
         return self._times
 
     def take(self, rows: np.ndarray) -> Any:
-        """The rows at these positions (ints): an array (b, …), a list of str, or a DataFrame; always a copy."""
+        """The rows at these positions (ints): an array (b, …), a list of str, a DataFrame, or {name: array}; a copy."""
         rows = self._positions(rows)
         return self._source.take(rows if self._rows is None else self._rows[rows])
 
@@ -129,7 +141,7 @@ class Split:
     def with_y(self, y: Any) -> Split:
         """The same rows with other labels."""
         view = copy.copy(self)
-        view._y = one_column(y, "y", len(self))
+        view._y, view._classes = one_column(y, "y", len(self)), None
         return view
 
     def _positions(self, given: Any) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,15 @@ def read_table(path: str | Path, *, texts: Sequence[str] = ()) -> pyarrow.Table:
         raise BadInput(f"{path} can't be read as CSV: {str(error).splitlines()[0]}") from error
 
 
-def open_parquet(path: str | Path) -> Any:
-    """A pyarrow ParquetFile, to be used in a `with`. Raises BadInput where it can't be read."""
+@contextmanager
+def open_parquet(path: str | Path) -> Iterator[Any]:
+    """A pyarrow ParquetFile. Raises BadInput where it can't be read, then or in the `with`."""
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(path)
+        with parquet.ParquetFile(path) as file:
+            yield file
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no such file") from None
     except (pyarrow.ArrowInvalid, OSError) as error:
@@ -163,10 +166,13 @@ def _class_names(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _values(table: pyarrow.Table, name: str, path: str | Path) -> np.ndarray:
-    """A column of labels, ids or groups: ints, floats or strings."""
+    return column_values(table.column(name), name, path)
+
+
+def column_values(column: pyarrow.ChunkedArray, name: str, path: str | Path) -> np.ndarray:
+    """A column (n,) of labels, ids or groups: ints, floats or strings. Raises BadInput where a row has no value."""
     import pyarrow
 
-    column = table.column(name)
     if pyarrow.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.null_count:

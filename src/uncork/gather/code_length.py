@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from uncork.data.split import Split
 from uncork.derived.description_length import BLOCKS, code
 from uncork.gather._contract import Context, gatherer
-from uncork.gather._matrix import matrix, width
+from uncork.gather._matrix import encoder_of, matrix, width
 from uncork.gather._tree import eighths, rows_of, together
 from uncork.schema.artifacts import CodeLength, CodeLengthData
 from uncork.schema.errors import Unavailable
@@ -44,7 +44,7 @@ FITTED = {"linear": "linear", "gbdt": "small-gbdt"}
 def price(request: CodeLength, context: Context) -> float:
     """A tree: 150 µs, 200 ns a row and 4 ns a value of train. Linear fits cost little beside them."""
     train = _train(context)
-    rows, row, classes = len(train), width(train), len(context.facts.classes)
+    rows, row, classes = len(train), width(train, encoder_of(train, WHO)), len(context.facts.classes)
     columns = COMPONENTS if row > WIDE else row
     linear = 0.4 + rows * (2e-8 * columns * classes + 3e-7 * row)
     fits = 2 * len(BLOCKS) * PERMUTATIONS["gbdt"] * (classes <= MOST_CLASSES)
@@ -74,7 +74,7 @@ def _train(context: Context) -> Split:
 def _coded(train: Split, context: Context) -> CodeLengthData:
     classes, seed = len(context.facts.classes), integer_seed(context.seed, "code-length")
     families = tuple(family for family in PERMUTATIONS if family == "linear" or classes <= MOST_CLASSES)
-    x = matrix(train, "train", np.arange(len(train)), WHO)
+    x = matrix(train, "train", np.arange(len(train)), WHO, encoder=encoder_of(train, WHO))
     assert train.y is not None
     y, clusters = train.y, together(train)
     parts = _parts(y, clusters, context.seed)

@@ -5,8 +5,8 @@ What it gathers
 A 128-bit hash of each raw row of train, validation and test (numbers are first cast to the splits' common type, the
 shortest of their floats, and the cells of tables written in one way, so that equal values hash alike). Near
 duplicates: rows closer to a row of train than a quarter of the usual such distance (the larger median, of the rows
-looked up or of train's own). A positive control: rows of train with noise added, and how many of them the same
-search finds.
+looked up or of train's own); tables are compared as numbers, a column for each category. A positive control: rows of
+train with noise added, and how many of them the same search finds.
 
 How it streams
 --------------
@@ -21,15 +21,18 @@ Two readings of each split, no forward pass; and one matrix product of sketches.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from uncork.data.encode import EncodedRows, TableEncoder
 from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
+from uncork.gather._matrix import width
 from uncork.schema.artifacts import Fingerprints, FingerprintsData
+from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.seeds import generator
 
 SKETCH = 24
@@ -45,7 +48,7 @@ def price(request: Fingerprints, context: Context) -> float:
     """About 20 ns a value for reading and sketching twice, and 15 ns for each pair of sketches compared."""
     subject = context.subject
     present = [split for split in (subject.train, subject.validation, subject.test) if split is not None]
-    values = sum(len(split) * np.size(split.take(np.arange(1))) for split in present)
+    values = sum(len(split) * width(split) for split in present)
     pairs = sum(min(len(split) * len(subject.train), PAIRS) for split in present) if subject.train is not None else 0
     return 2e-8 * values + 1.5e-8 * pairs
 
@@ -60,8 +63,9 @@ def gather(request: Fingerprints, context: Context) -> FingerprintsData:
     common = _common_type(present)
     hashes = {name: hash_rows(split, common) for name, split in present.items()}
     near = _Near(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), np.zeros(0), (0, 0), 0, 0)
-    if "train" in present and common is not None:
-        near = near_duplicates(present, hashes, generator(context.seed, "fingerprints"))
+    numbers = present if common is not None else _encoded(present)
+    if "train" in numbers:
+        near = near_duplicates(numbers, hashes, generator(context.seed, "fingerprints"))
     return FingerprintsData(
         train=hashes.get("train", _NONE),
         validation=hashes.get("validation", _NONE),
@@ -83,6 +87,17 @@ def _common_type(splits: dict[str, Split]) -> np.dtype[Any] | None:
     return narrowest([first.dtype for first in firsts])
 
 
+def _encoded(splits: dict[str, Split]) -> dict[str, Split]:
+    """Tables as numbers, by what train shows of them; none where there is no train, or rows are no tables."""
+    if "train" not in splits or any(split.kind != "frame" for split in splits.values()):
+        return {}
+    try:
+        encoder = TableEncoder.fit(splits["train"])
+    except (BadInput, Unavailable):  # lists in a column, or no pandas: exact copies are looked for all the same
+        return {}
+    return {name: Split(EncodedRows(split, encoder)) for name, split in splits.items()}
+
+
 def narrowest(types: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     """The type in which equal numbers of all these types look alike: the shortest of the floats, since 0.1 of 64 bits
     becomes that of 32 but not the other way round; without floats one that holds every integer."""
@@ -95,7 +110,7 @@ def narrowest(types: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
 
 def _batch_rows(split: Split) -> int:
     """1,024 rows at once; fewer where rows are long, so that a batch stays below 32 MB of 32-bit floats."""
-    return max(16, min(_BATCH, 2**23 // np.size(split.take(np.arange(1)))))
+    return max(16, min(_BATCH, 2**23 // width(split)))
 
 
 def hash_rows(split: Split, common: np.dtype[Any] | None = None) -> np.ndarray:
@@ -116,8 +131,16 @@ def _contents(batch: Any, common: np.dtype[Any] | None) -> Iterator[bytes]:
         return (row.tobytes() for row in wide)
     if isinstance(batch, list):
         return (text.encode() for text in batch)
+    if isinstance(batch, Mapping):
+        each = [_contents(batch[name], _wide(batch[name].dtype)) for name in sorted(batch)]
+        return (b"".join(parts) for parts in zip(*each, strict=True))
     cells = batch.itertuples(index=False, name=None) if hasattr(batch, "itertuples") else batch.iter_rows()
     return (repr([_canonical(cell, common) for cell in row]).encode() for row in cells)
+
+
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """float32 or int64: the arrays of a mapping are cast by themselves, and alike in every split."""
+    return np.dtype(np.float32 if dtype.kind == "f" else np.int64)
 
 
 def _canonical(cell: Any, common: np.dtype[Any] | None = None) -> Any:
