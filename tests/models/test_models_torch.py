@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from uncork.models.adapt import as_model
 from uncork.models.base import Model
 from uncork.models.temperature import Tempered
 from uncork.models.torch_model import TorchModel
@@ -269,6 +270,34 @@ def test_one_value_outside_0_to_1_ends_the_reading_as_probabilities():
     assert model.outputs(np.float32([[0.2], [3.0]])).logits.tolist() == [[0.0, np.float32(0.2)], [0.0, 3.0]]
     assert model.outputs(np.float32([[0.2], [0.5]])).logits[1].tolist() == [0.0, 0.5]
     assert "read as the logit" in model.describe()["note"]
+
+
+def test_a_row_of_nan_does_not_change_how_the_others_are_read():
+    model = classifier(nn.Softmax(dim=1))
+    expected = model.outputs(X).logits
+    broken = model.outputs(np.where(np.arange(6)[:, None] == 2, np.float32(np.nan), X)).logits
+    assert np.isnan(broken[2]).all()
+    np.testing.assert_array_equal(np.delete(broken, 2, axis=0), np.delete(expected, 2, axis=0))
+    np.testing.assert_array_equal(model.outputs(X).logits, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("k", [3, 200])
+def test_probabilities_of_half_precision_are_known_though_their_sum_is_rounded(dtype, k):
+    z = np.random.default_rng(1).normal(size=(256, k)).astype(np.float32)
+    model = classifier(Wrapped(nn.Identity(), lambda out: torch.softmax(out, dim=1).to(dtype)))
+    out = model.outputs(z).logits
+    assert "the outputs are probabilities" in model.describe()["note"]
+    np.testing.assert_allclose(out, torch.log_softmax(torch.from_numpy(z), dim=1), atol=0.02)
+
+
+def test_a_ready_adapter_takes_the_subjects_preprocess_and_features():
+    ready = classifier(mlp(), preprocess=lambda x: x * 0)
+    ready.classes = ("a", "b", "c")
+    halved = as_model(ready, "classification", preprocess=lambda x: x / 2, features="0")
+    np.testing.assert_array_equal(halved.outputs(X).logits, classifier(mlp()).outputs(X / 2).logits)
+    assert (halved.describe()["feature_layer"], halved.classes) == ("0", ("a", "b", "c"))
+    assert as_model(ready, "classification", preprocess=ready.preprocess) is ready
 
 
 class Scaled(nn.Module):

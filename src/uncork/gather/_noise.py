@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,22 @@ def noises(split: Split, n: int, rng: np.random.Generator) -> dict[str, Any]:
     rows = np.sort(rng.permutation(len(split))[: min(_SOURCE, most)])
     values, n = split.take(rows), min(n, most)
     draws = {"uniform": _uniform, "shuffled": _shuffled}
+    if isinstance(values, Mapping):
+        return {
+            kind: {name: _of_array(draw, part, n, rng) for name, part in values.items()} for kind, draw in draws.items()
+        }
     if not is_frame(values):
-        flat = values.reshape(len(values), -1)
-        return {kind: draw(flat, n, rng).reshape(n, *values.shape[1:]) for kind, draw in draws.items()}
+        return {kind: _of_array(draw, values, n, rng) for kind, draw in draws.items()}
     made = {}
     for kind, draw in draws.items():
         columns = {name: draw(values[name].to_numpy()[:, None], n, rng)[:, 0] for name in values.columns}
         frame = type(values)(columns)
         made[kind] = frame.astype(values.dtypes.to_dict()) if hasattr(values, "astype") else frame.cast(values.schema)
     return made
+
+
+def _of_array(draw: Callable[..., np.ndarray], values: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    return draw(values.reshape(len(values), -1), n, rng).reshape(n, *values.shape[1:])
 
 
 def _uniform(values: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -113,7 +113,9 @@ def face_of_core(core: TorchModel, wrappers: tuple[Wrapped, ...], shape: tuple[i
     def rows(split: Split, at: np.ndarray) -> Many:
         batch = to_tensors(split.take(at), core.preprocess)
         if not isinstance(batch, torch.Tensor) or not batch.is_floating_point():
-            raise Unavailable("the model reads tokens or whole numbers: what it depends on is only told of real ones")
+            raise Unavailable(
+                "the model reads tokens, whole numbers or several inputs: what it depends on is only told of real ones"
+            )
         return batch.detach().cpu().to(torch.float32).numpy()
 
     def logits(x: Many) -> Float[np.ndarray, "n k"]:
@@ -130,7 +132,9 @@ def _numbers(split: Split, at: np.ndarray) -> Many:
     try:
         values = frame_matrix(batch) if is_frame(batch) else np.asarray(batch, dtype=np.float32)
     except (BadInput, ValueError, TypeError):
-        raise Unavailable("rows hold text or categories: what a decision depends on is only told of numbers") from None
+        raise Unavailable(
+            "rows hold text or categories, or several inputs: what a decision depends on is only told of numbers"
+        ) from None
     if not np.isfinite(values).all():
         raise Unavailable("rows hold missing values, which can't be replaced by a mean and compared")
     return cast("Many", values)

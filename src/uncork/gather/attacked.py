@@ -147,7 +147,7 @@ class _Numbers:
         if is_frame(one):
             return _Numbers(tuple(one.columns), type(one), np.float64, False)
         if not isinstance(one, np.ndarray) or one.dtype.kind not in "iufb":
-            raise Unavailable("rows are no numbers: attacks move x by so much in a norm")
+            raise Unavailable("rows are no numbers, or several arrays: attacks move one by so much in a norm")
         return _Numbers(None, None, np.float64 if one.dtype == np.float64 else np.float32, one.dtype.kind != "f")
 
     def read(self, split: Split, rows: np.ndarray) -> np.ndarray:

@@ -18,13 +18,15 @@ A forward pass of the 250 rows, one more for each change, and one of all filling
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import softmax
 
 from uncork.gather._contract import Context, gatherer
-from uncork.models.base import is_frame
+from uncork.models.base import is_frame, rows_in
+from uncork.models.guarded import rows_of
 from uncork.schema.behaviour import TOLERANCE, Behaviour, Behaviours, BehavioursData
 from uncork.schema.errors import BadInput, Unavailable, UncorkError
 from uncork.schema.seeds import generator
@@ -117,8 +119,9 @@ class _Asker:
     def outputs(self, batch: Any) -> np.ndarray:
         """(b, K) probabilities, or (b, 1) values."""
         size, parts = self.context.batch_size, []
-        for start in range(0, len(batch), size):
-            part = batch.iloc[start : start + size] if hasattr(batch, "iloc") else batch[start : start + size]
+        n = rows_in(batch)
+        for start in range(0, n, size):
+            part = rows_of(batch, np.arange(start, min(start + size, n)))
             parts.append(self.context.model.outputs(part).logits.astype(np.float64))
         values = np.concatenate(parts)
         return values if self.regression else softmax(values, axis=1)
@@ -176,8 +179,9 @@ def _of_rows(asker: _Asker, behaviour: Behaviour, request: Behaviours) -> list[C
             f"behaviour {behaviour.name!r}: its change, called with (rows, one number in [0, 1) a row), raised "
             f"{type(error).__name__}: {error}"
         ) from error
-    if len(changed) != len(rows):
-        raise BadInput(f"behaviour {behaviour.name!r} makes {len(changed)} rows of {len(rows)}: change each into one")
+    made = rows_in(changed)
+    if made != len(rows):
+        raise BadInput(f"behaviour {behaviour.name!r} makes {made} rows of {len(rows)}: change each into one")
     after, differs = asker.outputs(changed), _differs(batch, changed)
     broke = _broke(asker, behaviour, given, after)
     units = rows if split.groups is None else np.unique(split.groups, return_inverse=True)[1][rows]
@@ -210,6 +214,9 @@ def _differs(batch: Any, changed: Any) -> np.ndarray:
     """Which rows were changed at all."""
     if isinstance(batch, list):
         return np.array([a != b for a, b in zip(batch, changed, strict=True)], bool)
+    if isinstance(batch, Mapping):
+        parts = np.stack([_differs(part, changed[name]) for name, part in batch.items()])
+        return np.asarray(parts.any(axis=0))
     one, other = (v.to_numpy() if is_frame(v) else np.asarray(v) for v in (batch, changed))
     if one.shape != other.shape:
         return np.ones(len(one), bool)

@@ -16,7 +16,8 @@ One forward pass, in inference mode and eval mode, both set back afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -97,12 +98,21 @@ def forward(
     for start in range(0, len(chosen), batch_size):
         at = chosen[start : start + batch_size]
         batch = split.take(at)
-        if not model.accepts_nan and isinstance(batch, np.ndarray) and batch.dtype.kind == "f":
-            refuse_nan(batch, at, f"{name}.x", "impute the value or leave the row out")
+        for what, floats in () if model.accepts_nan else _floats(f"{name}.x", batch):
+            refuse_nan(floats, at, what, "impute the value or leave the row out")
         held.append((at, model.outputs(batch, features=features)))
         if sum(len(rows) for rows, _ in held) >= _FLUSH or at[-1] == chosen[-1]:
             flush()
     return parts[0] if len(parts) == 1 else PassData.concatenate(parts)
+
+
+def _floats(name: str, batch: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of floats in a batch, by name."""
+    if isinstance(batch, Mapping):
+        for part in batch:
+            yield from _floats(f"{name}[{part!r}]", batch[part])
+    elif isinstance(batch, np.ndarray) and batch.dtype.kind == "f":
+        yield name, batch
 
 
 def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

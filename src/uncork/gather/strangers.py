@@ -117,9 +117,10 @@ def gather(request: Strangers, context: Context) -> StrangersData:
         if not context.facts.has_inputs:
             raise Unavailable("only predictions were given: noise takes the model")
         for kind, x in noises(subject.train or validation, OF_NOISE, generator(seed, "strangers", "noise")).items():
-            at = np.arange(len(x))
-            parts.append(look(Split(x), at, kind, at % 2 == 0, beyond + at))
-            beyond += len(x)
+            noise = Split(x)
+            at = np.arange(len(noise))
+            parts.append(look(noise, at, kind, at % 2 == 0, beyond + at))
+            beyond += len(noise)
     except UncorkError as error:
         missing |= dict.fromkeys(NOISE, str(error))
     names: list[str] = []

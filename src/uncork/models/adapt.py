@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from uncork.models.base import Model
+from uncork.models.onnx_model import OnnxModel
 from uncork.models.predictions import Predictions, PredictionsModel, as_predictions
 from uncork.models.sklearn_model import SklearnModel, estimator_task, looks_like_estimator
 from uncork.schema.errors import BadInput
@@ -44,17 +45,30 @@ def as_model(
 ) -> Model:
     """The adapter for a model; one that has the protocol already passes through."""
     torch = sys.modules.get("torch")
+    if (torch is not None and isinstance(model, torch.jit.ScriptModule)) or _exported(model):
+        from uncork.models.program import Program
+
+        model = Program.of(model)
     if torch is not None and isinstance(model, torch.nn.Module):
         from uncork.models.torch_model import TorchModel
 
         return TorchModel(model, task=task, preprocess=preprocess, features=features)
+    if isinstance(model, OnnxModel):
+        if features is not None:
+            raise BadInput(
+                f"features={features!r}: an ONNX file doesn't show what goes through its layers: leave it out"
+            )
+        return model.for_task(task, preprocess)
+    if _ready(model):
+        model = model.told(preprocess, features)
     if isinstance(model, Model):
         return model
     if looks_like_estimator(model):
         return SklearnModel(model, task=task, preprocess=preprocess)
     raise BadInput(
         f"model is of type {type(model).__name__}: give a torch.nn.Module, a fitted scikit-learn estimator "
-        "(anything with fit and predict or predict_proba), or Predictions() where the splits hold probabilities"
+        "(anything with fit and predict or predict_proba), the path of a model's file, or Predictions() where the "
+        "splits hold probabilities"
     )
 
 
@@ -73,6 +87,17 @@ def infer_task(subject: Subject) -> str:
     return asked or held or "classification"
 
 
+def _exported(model: Any) -> bool:
+    """Whether it is what torch.export.export or load returns."""
+    return type(model).__name__ == "ExportedProgram"
+
+
+def _ready(model: Any) -> bool:
+    """Whether it is a torch module that has its adapter already, as a folder of transformers is loaded."""
+    adapter = sys.modules.get("uncork.models.torch_model")
+    return adapter is not None and type(model) is adapter.TorchModel
+
+
 def _check_order(subject: Subject, model: Model) -> None:
     given, own = subject.classes, model.classes
     if given is not None and own is not None and tuple(given) != own and sorted(given) == sorted(own):
@@ -86,8 +111,10 @@ def _task_of(model: Any) -> str | None:
     if isinstance(model, Predictions):
         return model.task
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model, torch.nn.Module):
+    if _exported(model) or (torch is not None and isinstance(model, torch.nn.Module)):
         return None
+    if isinstance(model, OnnxModel):
+        return model.told_task
     if isinstance(model, Model):
         return model.task
     return estimator_task(model) if looks_like_estimator(model) else None

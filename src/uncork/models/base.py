@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,6 +80,33 @@ def frame_matrix(frame: Any, dtype: Any = np.float32) -> np.ndarray:
 def is_frame(batch: Any) -> bool:
     """Whether a batch is a DataFrame."""
     return hasattr(batch, "columns") and hasattr(batch, "to_numpy")
+
+
+def all_numbers(frame: Any) -> bool:
+    """Whether every column of a DataFrame holds plain numbers, in every batch of it: pandas' own types, such as Int64,
+    turn into objects where a value is missing."""
+    if hasattr(frame, "dtypes") and hasattr(frame, "iloc"):
+        return all(isinstance(dtype, np.dtype) and dtype.kind in "iufb" for dtype in frame.dtypes)
+    return all(frame[name].to_numpy().dtype.kind in "iufb" for name in frame.columns)
+
+
+def in_order(names: Sequence[str], batch: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The parts of a mapping in its own order, for a model that calls them otherwise: `names`, in its order.
+
+    Raises BadInput where both have a name, but at another place: then order would mix the parts up.
+    """
+    for i, name in enumerate(batch):
+        if name in names and list(names).index(name) != i:
+            raise BadInput(
+                f"x: its inputs are {', '.join(batch)}, but the model takes {', '.join(names)}: some names agree, and "
+                "stand at other places: give all by the model's names, or Subject(preprocess=…)"
+            )
+    return tuple(batch.values())
+
+
+def rows_in(batch: Any) -> int:
+    """Number of rows of a batch as `Split.take` gives it."""
+    return len(next(iter(batch.values()))) if isinstance(batch, Mapping) else len(batch)
 
 
 def logits_of(model: Model, split: Any) -> np.ndarray:

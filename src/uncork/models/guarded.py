@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +139,8 @@ def rows_of(batch: Any, rows: np.ndarray) -> Any:
     """Some rows of a batch as `Split.take` gives it."""
     if is_frame(batch):
         return batch.iloc[rows] if hasattr(batch, "iloc") else batch[rows]
+    if isinstance(batch, Mapping):
+        return {name: part[rows] for name, part in batch.items()}
     return [batch[i] for i in rows] if isinstance(batch, list) else batch[rows]
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import copy
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from uncork.models.base import Output, from_probabilities, from_score
+from uncork.models.base import Output, from_probabilities, from_score, is_frame, rows_in
 from uncork.models.code import code_fingerprint
 from uncork.schema.errors import BadInput
+
+#: What estimators raise when a batch doesn't suit them; lightgbm has an error of its own that shares no base.
+_REFUSALS = (ValueError, TypeError, RuntimeError, LookupError)
+_TOLERANCE = 1e-3
 
 
 class SklearnModel:
@@ -52,24 +58,32 @@ class SklearnModel:
             batch = self.preprocess(batch)
         if isinstance(batch, np.ndarray) and batch.ndim > 2:
             batch = batch.reshape(len(batch), -1)
+        batch, n = _by_name(self.estimator, batch), rows_in(batch)
         try:
             out = getattr(self._used, self._method)(batch)
-        except ValueError as error:
-            shape = getattr(batch, "shape", (len(batch),))[1:]
-            first = str(error).strip().splitlines()[0]
+        except Exception as error:
+            if not isinstance(error, _REFUSALS) and not type(error).__module__.startswith("lightgbm"):
+                raise
+            shape = getattr(batch, "shape", (n,))[1:]
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise BadInput(f"x: {_name(self.estimator)} refuses rows of shape {tuple(shape)}: {first}") from error
         out = np.asarray(out)
         if self.task == "regression":
-            if out.size != len(batch):
+            if out.size != n:
                 raise BadInput(f"{_name(self.estimator)} predicts {out.shape[1:]} values a row: give a model with one")
             return Output(out.reshape(-1, 1).astype(np.float64))
         if self._method == "predict_proba":
+            if (out < -_TOLERANCE).any() or (out > 1 + _TOLERANCE).any():
+                raise BadInput(
+                    f"{_name(self.estimator)}.predict_proba returns {out.min():.4g} to {out.max():.4g}, which are no "
+                    "probabilities: of skorch give criterion=torch.nn.CrossEntropyLoss to a module that returns logits"
+                )
             logits = from_probabilities(out)
         else:
             logits = from_score(out) if out.ndim == 1 else out.astype(np.float32)
-        if logits.shape != (len(batch), self.n_outputs):
+        if logits.shape != (n, self.n_outputs):
             raise BadInput(
-                f"{_name(self.estimator)}.{self._method} returns {logits.shape} for {len(batch)} rows and "
+                f"{_name(self.estimator)}.{self._method} returns {logits.shape} for {n} rows and "
                 f"{self.n_outputs} classes: give one score per class (one-vs-rest, not one-vs-one)"
             )
         return Output(logits)
@@ -81,12 +95,13 @@ class SklearnModel:
         from joblib.hashing import NumpyHasher
 
         class Lasting(NumpyHasher):  # type: ignore[misc]
-            """Leaves out the address that text vectorizers keep of their stop words: another in every process."""
+            """Leaves out what is another in every process: the address that text vectorizers keep of their stop words,
+            and the bytes that torch makes of a module, for which its own fingerprint stands."""
 
             def save(self, obj: Any) -> None:
                 if isinstance(obj, dict) and "_stop_words_id" in obj:
                     obj = {name: value for name, value in obj.items() if name != "_stop_words_id"}
-                super().save(obj)
+                super().save(_of_torch(obj))
 
         code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
         try:
@@ -105,6 +120,19 @@ class SklearnModel:
             "features": "none: the model has no penultimate layer that is known",
             "note": "outputs are scores (decision_function), not probabilities" if scores else "",
         }
+
+
+def _of_torch(part: Any) -> Any:
+    """A torch module by its fingerprint, a skorch net by its parts; anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(part, torch.nn.Module):
+        from uncork.models.torch_model import TorchModel
+
+        return TorchModel(part, task="classification").fingerprint()
+    if any(kind.__module__ == "skorch.net" for kind in type(part).__mro__):
+        reads = str(part.predict_nonlinearity)
+        return type(part).__qualname__, part.module_, part.criterion_, reads, getattr(part, "classes_", None)
+    return part
 
 
 def looks_like_estimator(model: Any) -> bool:
@@ -136,6 +164,25 @@ def _check_fitted(estimator: Any) -> None:
         raise BadInput(f"{_name(estimator)} is not fitted: call fit on train before giving it to Subject") from None
     except (AttributeError, TypeError):  # not scikit-learn's own: its predict will tell
         pass
+
+
+def _by_name(estimator: Any, batch: Any) -> Any:
+    """A table with the columns that the estimator was fitted on in their order, which lightgbm doesn't look at."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or not is_frame(batch):
+        return batch
+    # lightgbm writes _ for spaces, and Column_0 where it saw no names.
+    wanted = [re.sub(r"\s", "_", str(name)) for name in names]
+    given = {re.sub(r"\s", "_", str(name)): name for name in batch.columns}
+    if set(given) == set(wanted) and len(given) == len(batch.columns):
+        return batch if list(given) == wanted else batch[[given[name] for name in wanted]]
+    blind = type(estimator).__module__.startswith(("lightgbm", "uncork.models.boosted"))
+    if blind and not all(re.fullmatch(r"Column_\d+", name) for name in wanted):
+        raise BadInput(
+            f"x: {_name(estimator)} was fitted on the columns {', '.join(wanted)}, but gets {', '.join(given)}: give "
+            "those by their names"
+        )
+    return batch
 
 
 def _class_names(classes: Any) -> tuple[str, ...]:

@@ -7,23 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from uncork.models.base import Output, from_probabilities, from_score
+from uncork.models.base import Output, rows_in
 from uncork.models.code import code_fingerprint
+from uncork.models.lengths import by_length
+from uncork.models.program import Program
+from uncork.models.reading import Reading
 from uncork.models.tensors import REFUSALS, call, place, reference, refusal, to_tensors
 from uncork.schema.errors import BadInput
 
 
-class TorchModel:
+class TorchModel(Reading):
     """`preprocess`: applied to every batch, as a tensor. `features`: submodule whose input counts as the features.
 
     Without `features` they are the input of the last Linear that runs, once it is verified that the logits are
-    W f + b of it. One output in classification is the logit of the second of two classes. Outputs that are
-    probabilities already (softmax or sigmoid at the end) are turned back into logits, and `describe` says so.
-    `n_outputs` is 0 until a batch has run; `adapt` runs one.
+    W f + b of it; TorchScript and torch.export programs show no layers, and so have none. Of outputs see `Reading`;
+    `describe` says how they are read. `n_outputs` is 0 until a batch has run; `adapt` runs one. What a `preprocess`
+    with a true `padded` has padded runs sorted by length.
     """
 
     has_inputs = True
@@ -38,25 +40,42 @@ class TorchModel:
         preprocess: Callable[[Any], Any] | None = None,
         features: str | None = None,
     ) -> None:
-        self.module, self.task, self.preprocess = module, task, preprocess
+        super().__init__(task)
+        self.module, self.preprocess = module, preprocess
         named = dict(module.named_modules())
+        if features is not None and isinstance(module, Program):
+            raise BadInput(f"features={features!r}: {module.hidden}")
         if features is not None and features not in named:
             some = ", ".join(name for name in list(named)[1:13])
             raise BadInput(f"features={features!r} names no submodule of the model: it has {some}")
         self._layer: str | None = features
         self._features = f"input of {features}, as told" if features else "not asked for yet"
         self._searched = features is not None
-        self.n_outputs = 0  # known once a batch has run
-        self._probabilities: bool | None = None
-        self._columns = 0
+        if isinstance(module, Program):
+            self._searched, self._features = True, f"none: {module.hidden}"
+
+    def told(self, preprocess: Callable[[Any], Any] | None, features: str | None) -> TorchModel:
+        """The same module with the preprocess and features given, else its own."""
+        if preprocess in (None, self.preprocess) and features in (None, self._layer):
+            return self
+        own = self._layer if self._told() else None
+        other = TorchModel(
+            self.module, task=self.task, preprocess=preprocess or self.preprocess, features=features or own
+        )
+        other.classes = self.classes
+        return other
 
     def outputs(self, batch: Any, features: bool = False) -> Output:
         """Logits (b, K) and, where asked and found, features (b, d). The module's training mode is left as it was."""
         with evaluating(self.module), torch.inference_mode():
             tensors = place(to_tensors(batch, self.preprocess), reference(self.module))
-            raw, found = self._forward(tensors, features)
+            if getattr(self.preprocess, "padded", False):
+                raw, found = by_length(lambda part: self._forward(part, features), tensors)
+            else:
+                raw, found = self._forward(tensors, features)
             out = raw.float().cpu().numpy()
-        logits = self._logits(out, len(batch))
+        rounded = torch.finfo(raw.dtype).eps if raw.is_floating_point() else 0.0
+        logits = self._logits(out, rows_in(batch), rounded)
         kept = None if found is None else found.flatten(1).float().cpu().numpy()
         return Output(logits, kept)
 
@@ -104,40 +123,12 @@ class TorchModel:
             f"none: the logits are not W f + b of the last Linear, {name}; name a submodule with Subject(features=…)"
         )
 
-    def _logits(self, out: np.ndarray, b: int) -> np.ndarray:
-        if out.size and (out.ndim > 2 and max(out.shape[2:]) > 1):
-            raise BadInput(f"the model's output has shape {out.shape}: uncork reads (rows, classes), or (rows,)")
-        if b == 0 or out.size % b or (out.ndim > 1 and len(out) != b):
-            raise BadInput(f"the model's output has shape {out.shape} for {b} rows: it needs one row of outputs each")
-        out = out.reshape(b, -1)
-        if self.task == "regression":
-            if out.shape[1] != 1:
-                raise BadInput(f"the model has {out.shape[1]} outputs: regression takes one; or give metric='error'")
-        elif self._are_probabilities(out):
-            out = from_probabilities(np.concatenate([1 - out, out], axis=1) if out.shape[1] == 1 else out)
-        elif out.shape[1] == 1:
-            out = from_score(out[:, 0])
-        self.n_outputs = out.shape[1]
-        return out.astype(np.float32, copy=False)
-
-    def _are_probabilities(self, out: np.ndarray) -> bool:
-        """By the values: all in [0, 1] and, of more than one column, summing to one. The first that isn't ends it.
-
-        One column whose values so far are in [0, 1] and all the same settles nothing, and is read as a logit.
-        """
-        self._columns = out.shape[1]
-        if self._probabilities is not False:
-            if not ((out >= 0) & (out <= 1 + 1e-4)).all():
-                self._probabilities = False
-            elif out.shape[1] > 1:
-                self._probabilities = bool(np.allclose(out.sum(axis=1), 1, atol=1e-4))
-            elif self._probabilities is None and out.max() > out.min():
-                self._probabilities = True
-        return bool(self._probabilities)
-
     def fingerprint(self) -> str:
         """Hash of weights, buffers, the code and plain attributes of each part, task, preprocess and features."""
         code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
+        if isinstance(self.module, Program):
+            told = (self.module.kind, self.task, code)
+            return hashlib.blake2b(repr(told).encode() + self.module.content, digest_size=16).hexdigest()
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((self.module, self.task, code, self._layer if self._told() else None)).encode())
         digest.update(_code_of(self.module).encode())
@@ -153,23 +144,18 @@ class TorchModel:
 
     def describe(self) -> dict[str, Any]:
         parameters = list(self.module.parameters())
+        program = self.module if isinstance(self.module, Program) else None
+        unread: str = getattr(self.preprocess, "note", "")
         return {
             "kind": "torch",
-            "class": type(self.module).__qualname__,
+            "class": type(self.module).__qualname__ if program is None else program.kind,
             "parameters": sum(p.numel() for p in parameters),
             "bytes": sum(p.numel() * p.element_size() for p in parameters),
             "device": str(reference(self.module).device),
             "feature_layer": self._layer,
             "features": self._features,
-            "note": self._note(),
+            "note": "; ".join(note for note in (self._note(), program.note if program else "", unread) if note),
         }
-
-    def _note(self) -> str:
-        if self._probabilities:
-            return "the outputs are probabilities, as their values show; their logarithm (logit) is used"
-        if self._columns == 1:
-            return "the one output is read as the logit of the second class, since its values are no probabilities"
-        return ""
 
 
 def _code_of(module: nn.Module) -> str:
@@ -195,7 +181,7 @@ def _lasting(name: str, value: Any) -> bool:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Eval mode inside; afterwards exactly the submodules that were training are training again."""
-    training = [part for part in module.modules() if part.training]
+    training = [part for part in module.modules() if getattr(part, "training", False)]  # frozen TorchScript has none
     try:
         for part in training:
             part.training = False

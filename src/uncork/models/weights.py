@@ -11,6 +11,11 @@ from uncork.schema.errors import BadInput
 if TYPE_CHECKING:
     from torch import nn
 
+
+class RunsCode(BadInput):
+    """The file is a pickle of more than tensors."""
+
+
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
@@ -23,7 +28,7 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file")
-    state = _read(path)
+    state = read_state(path)
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
@@ -48,7 +53,8 @@ def packed(module: nn.Module) -> bytes:
     return save({n: v.detach().cpu().contiguous().clone() for n, v in tensors.items()}) if tensors else b""
 
 
-def _read(path: Path) -> Any:
+def read_state(path: Path) -> Any:
+    """What a file of weights holds. Raises RunsCode where that is more than tensors, BadInput where it is damaged."""
     import torch
 
     if path.suffix == ".safetensors":
@@ -64,7 +70,7 @@ def _read(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error) and "allowlist" not in str(error):
             raise BadInput(f"{path} is no torch checkpoint: save one with torch.save") from error
-        raise BadInput(
+        raise RunsCode(
             f"{path} would run code when loaded, so it is refused: ask its author for safetensors, or, if you trust "
             "it, call torch.load(path, weights_only=False) in your own code and pass the module"
         ) from error

@@ -72,6 +72,8 @@ def apply(case: Case) -> Treated:
     if case.task == "classification":
         model = aligned(model, case.classes)
     source, held = (subject.train, subject.validation) if subject.train is not None else _halves(case)
+    if source.kind == "mapping":
+        raise Unavailable("rows have several inputs: a contract is learnt of one array, table or text")
     rows = np.sort(case.rng.permutation(len(source))[:MOST_ROWS])
     contracted = Contracted(model, learn([source.take(part) for part in _parts(rows)]))
     refused = np.concatenate([_handed_over(contracted, held.take(part)) for part in _parts(np.arange(len(held)))])

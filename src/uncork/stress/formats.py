@@ -7,7 +7,7 @@ chosen, so that it says the same of a row whatever the batch. It returns a new b
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,9 @@ def formats_of(sample: Any) -> dict[str, Format]:
     """The formats that rows like those of `sample` could be mistaken for, by name."""
     if isinstance(sample, list):
         return dict(_TEXT)
+    if isinstance(sample, Mapping):
+        formats = {name: formats_of(part) for name, part in sample.items()}
+        return {f"{name}: {what}": _of_one(name, change) for name in formats for what, change in formats[name].items()}
     if is_frame(sample):
         return _of_frame(sample)
     if sample.dtype.kind in "iu" and sample.dtype != np.uint8:
@@ -56,6 +59,11 @@ def formats_of(sample: Any) -> dict[str, Format]:
         found |= {f"one column × {UNIT:g}": one_column, "two columns swapped": swapped}
     found[MISSING] = missing
     return found
+
+
+def _of_one(name: str, change: Format) -> Format:
+    """One of several inputs changed."""
+    return lambda batch, u: {**batch, name: change(batch[name], u)}
 
 
 def channel_axis(batch: np.ndarray) -> int | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from uncork.models.base import is_frame
+from uncork.models.views import mistype
 from uncork.schema.behaviour import Behaviour
 from uncork.stress.formats import channel_axis
 
@@ -31,6 +32,8 @@ def relations_of(sample: Any) -> tuple[list[Behaviour], dict[str, str]]:
         ], {}
     if is_frame(sample):
         return _of_frame(sample)
+    if isinstance(sample, Mapping):
+        return [], {"noise": "rows have several inputs, and nothing says what leaves their meaning as it is"}
     if sample.dtype.kind in "iu" and sample.dtype != np.uint8:
         return [], {"noise": "rows are whole numbers, whose neighbours may mean something else"}
     if not _pictures(sample):
@@ -61,19 +64,7 @@ def moved(x: np.ndarray, u: np.ndarray, axes: tuple[int, int]) -> np.ndarray:
 
 def mistyped(texts: list[str], u: np.ndarray) -> list[str]:
     """Two neighbouring letters inside one word of four letters or more change places."""
-    return [_mistype(text, float(at)) for text, at in zip(texts, u, strict=True)]
-
-
-def _mistype(text: str, at: float) -> str:
-    words = text.split(" ")
-    long = [i for i, word in enumerate(words) if word.isalpha() and len(set(word[1:-1])) > 1]
-    if not long:
-        return text
-    i = long[int(at * len(long))]
-    word = words[i]
-    place = next(p for p in range(1, len(word) - 2) if word[p] != word[p + 1])
-    words[i] = word[:place] + word[place + 1] + word[place] + word[place + 2 :]
-    return " ".join(words)
+    return [mistype(text, float(at)) for text, at in zip(texts, u, strict=True)]
 
 
 def _pictures(sample: np.ndarray) -> bool:

@@ -18,8 +18,9 @@ from uncork.data.split import Split
 from uncork.models.tensors import call, place, reference, to_tensors
 from uncork.schema.errors import Unavailable, UncorkError
 from uncork.schema.seeds import integer_seed
-from uncork.train.loop import epoch_batches, lr_factor, make_optimizer
+from uncork.train.loop import epoch_batches, lr_factor
 from uncork.train.losses import Targets
+from uncork.train.optimizers import make_optimizer
 from uncork.train.recipe import Recipe
 
 #: The gradient of the loss at a batch of rows, of their shape.
