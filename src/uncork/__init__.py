@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Split": "uncork.data.split",
+    "read_split": "uncork.data.read",
     "Recipe": "uncork.train.recipe",
     "Metric": "uncork.schema.metric",
     "Pool": "uncork.schema.pool",
@@ -25,6 +26,7 @@ _HOME = {
     "explain": "uncork.run.explain",
     "patch": "uncork.run.patch",
     "load_weights": "uncork.models.weights",
+    "load_model": "uncork.models.load",
     "load_treated": "uncork.run.load",
     "Report": "uncork.schema.report",
     "BadInput": "uncork.schema.errors",
@@ -34,7 +36,9 @@ _HOME = {
 __all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
+    from uncork.data.read import read_split as read_split
     from uncork.data.split import Split as Split
+    from uncork.models.load import load_model as load_model
     from uncork.models.predictions import Predictions as Predictions
     from uncork.models.weights import load_weights as load_weights
     from uncork.run.acquire import acquire as acquire

@@ -134,12 +134,11 @@ MODELS = {
     "no model": (
         "subject = Subject(3, test=test)",
         "model is of type int: give a torch.nn.Module, a fitted scikit-learn estimator (anything with fit and predict "
-        "or predict_proba), or Predictions() where the splits hold probabilities",
+        "or predict_proba), the path of a model's file, or Predictions() where the splits hold probabilities",
     ),
     "a path and no recipe": (
         "subject = Subject('m.pt', test=test)",
-        "model is the path 'm.pt': give recipe=Recipe(build, ...) so that the weights have a module to go into, or "
-        "load them yourself with uncork.load_weights(module, path)",
+        "m.pt: there is no such file or folder: give the path of a model",
     ),
     "a path to nothing": (
         "subject = Subject('m.pt', test=test, recipe=Recipe(build, epochs=1))",

@@ -46,11 +46,13 @@ AUDIT = {
     "no probe": (["s.py:subject", "--probes", ""], "no probe is named: choose from"),
     "nothing to audit": (
         [],
-        "give a subject, path/to/file.py:name, or a table, --predictions preds.csv --label y",
+        "give a subject, path/to/file.py:name; a model's file and its data, --model m.onnx --test b.parquet --target "
+        "y; or a table of predictions, --predictions preds.csv --label y",
     ),
     "two things to audit": (
         ["s.py:subject", "--predictions", "p.csv", "--label", "y"],
-        "give a subject, path/to/file.py:name, or a table, --predictions preds.csv --label y",
+        "give a subject, path/to/file.py:name; a model's file and its data, --model m.onnx --test b.parquet --target "
+        "y; or a table of predictions, --predictions preds.csv --label y",
     ),
     "predictions without a label": (
         ["--predictions", "p.csv"],
@@ -81,7 +83,7 @@ AUDIT = {
     ),
     "--metric beside a subject": (
         ["s.py:subject", "--metric", "auc"],
-        "--metric goes with --predictions: a Subject says such things itself, in its file",
+        "--metric goes with --predictions or --model: a Subject says such things itself, in its file",
     ),
     **{
         f"budget {text!r}": (

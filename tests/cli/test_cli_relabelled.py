@@ -88,3 +88,29 @@ def test_bad_use(rows: dict[str, Any], why: str, cli: Cli, subject_file: Callabl
     assert said.code == 2
     assert why in said.message
     assert left_behind(tmp_path) == []
+
+
+SHIFTED = """
+x = rng.normal(size=(1000, 4)).astype("float32")
+y = (x[:, 0] > 0).astype("int64")
+names = [f"s{i}" for i in range(400)]
+subject = Subject(net, test=Split(x[400:], y[400:]), shifted=Split(x[:400], ids=names), classes=["no", "yes"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
+def test_labels_of_shifted_rows_on_a_budget(cli: Cli, subject_file: Callable[..., str]) -> None:
+    """40 rows are named; the table, filled in, is brought to the same run; a table that isn't there leaves nothing."""
+    command = ["audit", subject_file(SHIFTED), "--probes", "domain-shift", "--out", "run"]
+    assert cli(*command, "--labels", "40").code == 0
+    asked = [line.split(",")[0] for line in Path("run/to_label.csv").read_text().splitlines()[1:]]
+    assert (len(set(asked)), found("run")["verdict"]) == (40, "undetermined")
+    rows = [f"{id},{['no', 'yes'][int(truth()[int(id[1:])])]}" for id in asked]
+    Path("filled.csv").write_text("\n".join(["id,label", *rows]))
+    said = cli(*command, "--labels", "filled.csv")
+    assert said.code == 0, said.err
+    assert "by 40 labels" in found("run")["summary"]
+    refused = cli("audit", command[1], "--labels", "nowhere.csv", "--out", "none")
+    assert (refused.code, Path("none").exists()) == (2, False)
+    assert "nowhere.csv: there is no such file" in refused.err

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uncork.cli.given import source_of
 from uncork.cli.shared import Address, Backend, Budget, Out, Quiet, Seed, listed, progress, show
 from uncork.schema.errors import BadInput
 
@@ -20,16 +21,65 @@ def audit(
     subject: Annotated[
         str | None, typer.Argument(help="path/to/file.py:name or package.module:name of a Subject.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="No code: a model's file (.onnx, .skops, .pt, …) or folder of transformers. Needs --test."),
+    ] = None,
     predictions: Annotated[
         str | None, typer.Option(help="No model: a CSV or Parquet table of probabilities and labels (test).")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column of labels in the tables of predictions.")] = None,
-    validation: Annotated[str | None, typer.Option(help="A table of predictions on validation.")] = None,
-    train: Annotated[str | None, typer.Option(help="A table of predictions on train.")] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="The columns of probabilities, a,b,c. Default: found by their sum.")
+    test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS",
+            help="With --model: a CSV or Parquet table, .npz, a folder with a folder of images a class, or one of a "
+            "saved Hugging Face dataset.",
+        ),
     ] = None,
-    id: Annotated[str | None, typer.Option(help="The column of row ids in the tables of predictions.")] = None,
+    train: Annotated[str | None, typer.Option(metavar="ROWS", help="The rows, or predictions, of train.")] = None,
+    validation: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="The rows, or predictions, of validation. Default: half of test.")
+    ] = None,
+    shifted: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="With --model: rows from where it is to be used next.")
+    ] = None,
+    unlabelled: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="With --model: rows like train's that nobody has labelled.")
+    ] = None,
+    strangers: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="With --model: rows that it was not made for.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column of labels in tables of rows.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column of labels in the tables of predictions.")] = None,
+    text: Annotated[str | None, typer.Option(help="The column of texts, where those are what the model reads.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="The columns that the model reads, a,b,c (default: all that no other option names), or those of "
+            "probabilities (default: found by their sum)."
+        ),
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="The column of row ids.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="The column that names what rows belong to, such as a patient: never parted.")
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="The column of times, numbers or ISO dates: earlier rows choose, later ones judge."),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names of the classes, a,b,c, in the order of the model's outputs.")
+    ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0-255|0-1|imagenet",
+            help="With images: what the model takes, bytes as they are, over 255, or also standardised as ImageNet is.",
+        ),
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read a --model that is a pickle, which can run any code.")
+    ] = False,
     pool: Annotated[
         str,
         typer.Option(
@@ -48,8 +98,16 @@ def audit(
             help="A CSV or Parquet table of random rows of train that were labelled anew: columns id and label.",
         ),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K|TABLE",
+            help="Of the subject's shifted rows: use the labels of K random ones, or where there are none name K in "
+            "to_label.csv; or that table, filled in.",
+        ),
+    ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="With --predictions: error (default), accuracy, log-loss or auc.")
+        str | None, typer.Option(help="error (default), accuracy, log-loss, auc; of a regression rmse (default), mae.")
     ] = None,
     budget: Budget = "10m",
     out: Out = None,
@@ -66,32 +124,24 @@ def audit(
     """Measure what holds a model back, and rank it."""
     from uncork.run.source import subject_of
 
-    if (subject is None) == (predictions is None):
-        raise BadInput("give a subject, path/to/file.py:name, or a table, --predictions preds.csv --label y")
-    if predictions is not None:
-        if label is None:
-            raise BadInput("--predictions needs --label, the column that holds the true classes")
-        about: dict[str, Any] = {"test": predictions, "label": label, "validation": validation, "train": train}
-        about |= {"columns": listed(columns), "id": id, "metric": metric or "error"}
-        source = {"kind": "predictions", **about}
-    else:
-        beside = {"--label": label, "--validation": validation, "--train": train, "--metric": metric}
-        if pool in SWITCHES:
-            beside |= {"--columns": columns, "--id": id}
-        for option, given in beside.items():
-            if given is not None:
-                raise BadInput(f"{option} goes with --predictions: a Subject says such things itself, in its file")
-        source = {"kind": "file", "spec": subject}
+    options = {"--test": test, "--train": train, "--validation": validation, "--shifted": shifted}
+    options |= {"--unlabelled": unlabelled, "--strangers": strangers, "--target": target, "--label": label}
+    options |= {"--text": text, "--columns": columns, "--id": id, "--group": group, "--time": time}
+    options |= {"--classes": classes, "--metric": metric, "--pixels": pixels}
+    options["--trust-pickle"] = "yes" if trust_pickle else None
+    of_pool = () if pool in SWITCHES else ("--columns", "--id")
+    source = source_of(subject, predictions, model, options, of_pool)
     from uncork import audit as run
 
     report = run(
-        subject_of(source, out or ""),
+        subject_of(source, out or "", again=False),
         budget=budget,
         out=out,
         probes=listed(probes),
         preview=preview,
-        pool=brought(pool, fold, id, listed(columns)),
+        pool=brought(pool, fold, id, listed(columns) if model is None else None),
         relabelled=relabelled,
+        labels=int(labels) if labels is not None and labels.isdecimal() else labels,
         seed=seed,
         backend=backend,
         address=address,

@@ -150,6 +150,13 @@ def shown(split: Split, rows: np.ndarray) -> list[Shown]:
     if is_frame(batch):
         columns = {str(name): batch[name].to_numpy() for name in batch.columns}
         return [Shown(values=tuple((n, _plain(c[i])) for n, c in columns.items())) for i in range(len(rows))]
+    if isinstance(batch, Mapping):
+        flat = [(str(name), np.reshape(part, (len(part), -1))) for name, part in batch.items()]
+        each = [
+            [(f"{name}[{j}]", _plain(v)) for name, part in flat for j, v in enumerate(part[i])]
+            for i in range(len(rows))
+        ]
+        return [Shown(values=tuple(values[:MOST_VALUES])) for values in each]
     scale = scale_of(split)
     return [_shown(np.asarray(row), scale) for row in batch]
 

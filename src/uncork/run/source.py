@@ -1,4 +1,4 @@
-"""Where a subject comes from: `path/to/file.py:name`, `package.module:name`, or tables of predictions."""
+"""Where a subject comes from: `path/to/file.py:name`, `package.module:name`, files, or tables of predictions."""
 
 from __future__ import annotations
 
@@ -43,10 +43,17 @@ def told(cause: BaseException) -> str:
     return message.strip().splitlines()[0] if message.strip() else "see above"
 
 
-def subject_of(source: dict[str, Any], folder: str | Path) -> Subject:
-    """The subject again from what the run in `folder` remembers of it. Raises BadInput where it remembers nothing."""
+def subject_of(source: dict[str, Any], folder: str | Path, *, again: bool = True) -> Subject:
+    """The subject again from what the run in `folder` remembers of it; `again=False` where the user says it now.
+
+    Raises BadInput where it remembers nothing.
+    """
     if source["kind"] == "predictions":
         return from_predictions(**{key: value for key, value in source.items() if key != "kind"})
+    if source["kind"] == "files":
+        from uncork.run.files import from_files
+
+        return from_files(**{key: value for key, value in source.items() if key != "kind"}, again=again)
     if source["kind"] == "file":
         return load_subject(source["spec"], source.get("arguments"))
     raise BadInput(
