@@ -18,7 +18,6 @@ import numpy as np
 from benchmarks.diagnosis.cases import SEEDS_APART, Truth, metric_of
 from uncork import Metric, Split
 from uncork.gather.forward import forward
-from uncork.gather.trial import fit_rival
 from uncork.models.adapt import as_model
 from uncork.planted.faults import Planted
 from uncork.planted.ground import Ground
@@ -28,6 +27,7 @@ from uncork.schema.finding import Estimate
 from uncork.schema.seeds import generator
 from uncork.stats.crossed import SeedVariance, gain_over_seeds, gains, moderate, seed_variance
 from uncork.stats.score import gain, score
+from uncork.train.rivals import fit_rival
 
 #: Training seeds of the faulty models and of the repaired ones; of each remedy.
 ORACLE_SEEDS, SEEDS = 5, 3

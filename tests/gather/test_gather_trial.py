@@ -11,15 +11,19 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
-from uncork import Split, Subject
+from uncork import Recipe, Split, Subject
 from uncork.gather import trial as module
-from uncork.gather._contract import Context
-from uncork.gather.trial import fit_rival, gather
-from uncork.schema.artifacts import Trial
+from uncork.gather._contract import Context, Training
+from uncork.gather.forward import gather as passes
+from uncork.gather.trial import gather
+from uncork.probes.wrong_family import measure
+from uncork.schema.artifacts import Pass, Trial
 from uncork.schema.errors import Unavailable
 from uncork.schema.seeds import integer_seed
 from uncork.testing.gatherers import check_gatherer
+from uncork.train.rivals import fit_rival
 
 Job = tuple[Any, ...]
 FAST = Trial(("linear", "knn"))
@@ -27,6 +31,8 @@ FAST = Trial(("linear", "knn"))
 
 class Spy:
     """A fan that remembers what it was given."""
+
+    workers = 2
 
     def __init__(self) -> None:
         self.calls: list[list[Job]] = []
@@ -84,6 +90,7 @@ def test_screening_rows_are_not_fitted_on_and_validation_chooses_nothing(context
     subject = subject_of(x, y, 500)
     first = gather.gather(FAST, context_of(subject, fan=spy))
     screening, final = spy.calls
+    assert [job[0] for job in screening] == ["linear", "knn"]
     for _, fitted, labels, screened, *_ in screening:
         assert not rows_of(fitted) & rows_of(screened)
         assert rows_of(fitted) | rows_of(screened) == rows_of(x[:500])
@@ -172,7 +179,7 @@ def test_wide_rows_become_components() -> None:
         assert seconds > 0
 
 
-@pytest.mark.parametrize("what", ["few groups", "two rows", "text", "words in a table", "no train", "one row a class"])
+@pytest.mark.parametrize("what", ["few groups", "two rows", "text", "lists in a table", "no train", "one row a class"])
 def test_what_can_not_be_tried_is_unavailable_and_sinks_nothing(context_of: Callable[..., Context], what: str) -> None:
     x, y = linear_task(300, 6)
     if what == "few groups":
@@ -192,8 +199,8 @@ def test_what_can_not_be_tried_is_unavailable_and_sinks_nothing(context_of: Call
         subject = subject_of(x, y, 200).replace(train=None)
     else:
         rows: Any = [f"row {i}" for i in range(300)]
-        if what == "words in a table":
-            rows = pd.DataFrame({"a": rows})
+        if what == "lists in a table":
+            rows = pd.DataFrame({"a": [[row] for row in rows]})
         given = {n: Split(rows[a:b], y[a:b]) for n, (a, b) in {"train": (0, 200), "test": (200, 300)}.items()}
         subject = Subject(DummyClassifier().fit(np.zeros((300, 1)), y), **given)
     with pytest.raises(Unavailable):
@@ -207,6 +214,159 @@ def test_tables_of_mixed_numbers_are_numbers(context_of: Callable[..., Context])
     cuts = {"train": slice(400), "validation": slice(400, 500), "test": slice(500, None)}
     subject = subject.replace(**{n: Split(frame[c], y[c]) for n, c in cuts.items()})
     assert gather.gather(FAST, context_of(subject)).winner == "linear"
+
+
+def tuned_context(context_of: Callable[..., Context], subject: Subject, **changes: Any) -> Context:
+    """As where a training was timed."""
+    return dataclasses.replace(context_of(subject), training={"": Training(0.01)}, **changes)
+
+
+def net_of(n: int, rate: float, epochs: int = 4) -> Subject:
+    """A perceptron on a linear task, whose recipe has this learning rate."""
+    x, y = linear_task(n + 600, 10)
+    recipe = Recipe(lambda: nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 2)), epochs=epochs, lr=rate)
+    subject = subject_of(x, y, n)
+    return subject.replace(model=recipe.fit(subject.train, seed=0), recipe=recipe)
+
+
+def test_every_family_and_the_net_get_as_many_settings(context_of: Callable[..., Context]) -> None:
+    """The net sees the very rows that rivals see; its rate is 3 times too small, which the trial finds."""
+    spy, subject = Spy(), net_of(1200, 2e-3, epochs=12)
+    context = tuned_context(context_of, subject, fan=spy)
+    found = gather.gather(FAST, context)
+    screening, won, net, again = spy.calls
+    assert found.trials == 4
+    assert [(job[0], job[-1]) for job in screening] == [(f, k) for f in ("linear", "knn") for k in range(4)]
+    assert [job[0].lr for job in net] == pytest.approx([2e-3, 6e-3, 2e-3 / 3, 2e-3])
+    for _, fitted, judging, steps, *_ in net:
+        assert rows_of(fitted.take(np.arange(len(fitted)))) == rows_of(screening[0][1])
+        assert rows_of(judging.take(np.arange(len(judging)))) == rows_of(screening[0][3])
+        assert steps == 12 * 10  # as on all of train
+    assert found.tuned is not None
+    assert found.tuned.setting == "rate 0.006, decay 0.01"
+    assert again[0][0].lr == pytest.approx(6e-3)
+    assert len(again[0][1]) == len(won[0][1]) == 1200
+    np.testing.assert_array_equal(found.tuned.passed.rows, found.passed.rows)
+    gained = measure(
+        validation=passes.gather(Pass("validation"), context), trial=found, facts=context.facts, rng=None
+    ).estimates["tuning_gain"]
+    assert gained.low > 0
+    assert found.model_numbers == 12 * 8 + 8 + 8 * 2 + 2
+    assert found.numbers == (13 if found.winner == "linear" else 0)
+    assert gather.price(FAST, context) > gather.price(FAST, context_of(subject))
+
+
+def test_tuning_keeps_the_contract(context_of: Callable[..., Context]) -> None:
+    context = tuned_context(context_of, net_of(1000, 1e-3, epochs=1))
+    check_gatherer(gather, Trial(("linear",), trials=2), context, measured=("seconds",))
+
+
+def test_a_rival_that_wins_on_validation_alone_does_not_win(context_of: Callable[..., Context]) -> None:
+    """Planted: neighbours know every answer on validation, and no more than chance elsewhere."""
+    x, y = linear_task(1600, 2)
+    subject = subject_of(x, y, 1200)
+    truth = {row.tobytes(): label for row, label in zip(x[1200:1400], y[1200:1400], strict=True)}
+
+    def rigged(function: Callable[..., Any], jobs: Sequence[Job]) -> list[Any]:
+        out = [function(*job) for job in jobs]
+        for i, job in enumerate(jobs):
+            if job[0] == "knn":
+                known = [truth.get(row.tobytes(), 0) for row in np.ascontiguousarray(job[3])]
+                out[i] = out[i]._replace(outputs=np.log(np.maximum(np.eye(2)[known], 1e-12)))
+        return out
+
+    found = gather.gather(FAST, context_of(subject, fan=rigged_fan(rigged)))
+    assert found.winner == "linear"
+    assert found.screened[1] > 300  # as many errors per 1,000 as there are rows of class 1
+
+
+def rigged_fan(function: Callable[..., Any]) -> Any:
+    return type("Rigged", (), {"workers": 2, "__call__": staticmethod(function)})()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "installed", "expected"),
+    [
+        (5000, 12, True, (("linear", "knn", "gbdt", "xgboost", "lightgbm"), 4)),
+        (5000, 12, False, (("linear", "knn", "gbdt"), 4)),
+        (900, 12, True, (("linear", "knn", "gbdt"), 1)),
+        (5000, 300, True, (("linear", "knn", "gbdt"), 1)),
+    ],
+)
+def test_sizes_decide_what_is_tried(
+    context_of: Callable[..., Context],
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    columns: int,
+    installed: bool,
+    expected: tuple[tuple[str, ...], int],
+) -> None:
+    monkeypatch.setattr(module, "installed", lambda family: installed or family not in ("xgboost", "lightgbm"))
+    x, y = np.zeros((rows + 40, columns), np.float32), np.arange(rows + 40) % 2
+    families, trials, left_out = module.planned(Trial(), context_of(subject_of(x, y, rows)))
+    assert (families, trials) == expected
+    told = "gbdt stands for it" if installed else r"pip install 'uncork[tabular]'"
+    missing = [family for family in Trial().families if family not in families]
+    assert [line.split(":")[0] for line in left_out] == missing
+    assert all(told in line for line in left_out)
+    if not installed:
+        with pytest.raises(Unavailable, match=r"trying xgboost needs an extra: pip install 'uncork\[tabular\]'"):
+            module.planned(Trial(("xgboost",)), context_of(subject_of(x, y, rows)))
+
+
+def test_dear_tables_get_fewer_settings(context_of: Callable[..., Context]) -> None:
+    """Seven classes grow seven trees at a time; so do two hundred, and one kind of boosting is then enough."""
+    x = np.zeros((20_000, 60), np.float32)
+    trials = []
+    for classes in (2, 7, 60):
+        context = context_of(subject_of(x, np.arange(20_000) % 2, 19_000))
+        context = dataclasses.replace(
+            context, facts=dataclasses.replace(context.facts, classes=tuple(map(str, range(classes))))
+        )
+        families, n, left_out = module.planned(Trial(), context)
+        trials.append(n)
+        assert ("xgboost" in families) == (not left_out)
+    assert trials[0] > trials[1] >= trials[2] == 1
+    assert left_out
+
+
+def test_why_the_net_is_not_tuned(context_of: Callable[..., Context]) -> None:
+    subject = net_of(1000, 1e-3, epochs=1)
+    context, small = tuned_context(context_of, subject), net_of(300, 1e-3, epochs=1)
+    told = {
+        "no recipe was given": dataclasses.replace(context, subject=subject.replace(recipe=None)),
+        "the recipe is a callable": dataclasses.replace(context, subject=subject.replace(recipe=lambda s, seed: None)),
+        "rivals had one setting each": tuned_context(context_of, small),
+        "nothing is retrained": context_of(subject),
+        "its 5 trainings would take over 60 s": dataclasses.replace(context, training={"": Training(50.0)}),
+        "the time given was used up": dataclasses.replace(context, deadline=0.0),
+    }
+    for reason, where in told.items():
+        found = gather.gather(FAST, where)
+        assert found.tuned is None
+        assert found.untuned.startswith(reason)
+        assert (
+            found.untuned in measure(validation=found.passed, trial=found, facts=where.facts, rng=None).details[0].note
+        )
+    diverging = subject.recipe.replace(lr=1e30, optimizer="sgd")
+    found = gather.gather(FAST, dataclasses.replace(context, subject=subject.replace(recipe=diverging)))
+    assert found.untuned == "its trainings diverged"
+
+
+def test_categories_and_missing_values_are_tried_as_they_are(context_of: Callable[..., Context]) -> None:
+    """The rule is of two words at once: boosting finds it, a linear model can't. Groups hold."""
+    rng = np.random.default_rng(0)
+    words = rng.choice(list("abcd"), size=(900, 2)).astype(object)
+    y = (np.isin(words[:, 0], ["a", "c"]) ^ np.isin(words[:, 1], ["a", "b"])).astype(int)
+    frame = pd.DataFrame(words, columns=["one", "other"]).assign(noise=rng.normal(size=900))
+    frame.loc[::9, "noise"] = np.nan
+    cuts = {"train": slice(600), "validation": slice(600, 750), "test": slice(750, None)}
+    splits = {n: Split(frame[c], y[c], groups=np.arange(900)[c] // 2) for n, c in cuts.items()}
+    subject = subject_of(np.zeros((900, 1)), y, 600).replace(**splits)
+    found = gather.gather(Trial(("linear", "gbdt")), context_of(subject))
+    assert found.winner == "gbdt"
+    assert np.mean(found.passed.predicted != found.passed.y) < 0.03
+    assert found.screened[0] > 300
 
 
 def test_price_grows_with_rows_and_classes(context_of: Callable[..., Context]) -> None:

@@ -65,6 +65,34 @@ def test_rows_in_groups_count_as_groups() -> None:
     assert measure(**given(mine, rival), rng=generator(0)).headroom.n == 20
 
 
+def test_what_tuning_the_model_gains_stands_beside_the_headroom(drawn: Any) -> None:
+    """Errors of 200, tuned 150 and rival 100 per 1,000: the three gains are those of plain paired comparisons."""
+    mine, tuned, rival = (drawn(Y, share, seed) for seed, share in enumerate((0.2, 0.15, 0.1)))
+    artifacts = {**given(mine, rival), "trial": a_trial(rival, tuned)}
+    found = measure(**artifacts, rng=generator(0))
+    check_probe(measure, lambda: artifacts)
+    wrong = [1000 * (p.predicted != p.y).mean() for p in (mine, tuned, rival)]
+    assert found.headroom.value == pytest.approx(wrong[0] - wrong[2])
+    gains = [found.estimates[name].value for name in ("tuning_gain", "rival_over_tuned_model")]
+    assert gains == pytest.approx([wrong[0] - wrong[1], wrong[1] - wrong[2]])
+    assert found.estimates["tuned_model"].value == pytest.approx(wrong[1])
+    assert f"Over the model tuned as often it gains {wrong[1] - wrong[2]:.3g}" in found.summary
+    assert found.details[0].data["rows"][-1][:2] == ["the recipe", "rate 0.001, decay 0.01"]
+    turned = measure(**{**artifacts, "trial": a_trial(tuned, rival)}, rng=generator(0))
+    assert f"Over the model tuned as often it loses {wrong[1] - wrong[2]:.3g}" in turned.summary
+    alone = measure(**given(mine, rival), rng=generator(0))
+    assert alone.headroom == found.headroom
+    assert "The model was not tuned: no recipe was given." in alone.details[0].note
+    assert set(alone.estimates) == {"model", "rival"}
+
+
+def test_sizes_and_what_was_left_out_are_told() -> None:
+    trial = dataclasses.replace(a_trial(a_pass(100, error=0.1)), numbers=13, model_numbers=4482, left_out=("a: b",))
+    found = measure(**{**given(a_pass(100, error=0.1), a_pass(100, error=0.1)), "trial": trial}, rng=generator(0))
+    assert found.summary == "The best rival is linear, of 13 numbers where the model has 4,482."
+    assert found.details[0].note.endswith("Left out: a: b.")
+
+
 def test_regression_gains_in_rmse() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=4000)
@@ -80,7 +108,7 @@ def test_an_unknown_figure_of_a_rival_is_shown_as_unknown() -> None:
     artifacts = {**given(a_pass(100, error=0.2), a_pass(100, error=0.1)), "trial": trial}
     found = measure(**artifacts, rng=generator(0))
     check_measurement(measure, found, artifacts)
-    assert found.details[0].data["rows"][0][1] is None
+    assert found.details[0].data["rows"][0] == ["linear", "penalty 1", None, 0.1, 1]
 
 
 @pytest.mark.filterwarnings("error")

@@ -13,11 +13,14 @@ from recipe_helpers import trial
 from torch import nn
 
 from uncork import Recipe, Split, Subject
+from uncork.data.encode import TableEncoder
 from uncork.models.adapt import adapt
 from uncork.models.aligned import aligned
+from uncork.models.ensemble import Ensemble
 from uncork.models.predictions import Predictions
 from uncork.models.temperature import Tempered
 from uncork.remedies._contract import Treated
+from uncork.remedies.stack import apply as stack
 from uncork.remedies.swap_family import apply
 from uncork.schema.errors import Unavailable
 from uncork.testing.remedies import check_remedy
@@ -100,8 +103,67 @@ def test_a_table_and_pictures_and_a_missing_class() -> None:
     assert [name for name, _ in fitted.steps][-2:] == ["pca", "ridge"]  # 432 columns are too many
     with pytest.raises(Unavailable, match="rows are text"):
         as_numbers(["a", "b"])
-    with pytest.raises(Unavailable, match="'c' holds"):
-        as_numbers(pd.DataFrame({"c": ["x", "y"]}))
+    with pytest.raises(Unavailable, match="x holds <U1"):
+        as_numbers(np.array([["x"], ["y"]]))
+
+
+def test_the_winners_setting_is_trained_and_told(case_of: Callable[..., Any], subject: Subject) -> None:
+    chosen = replace(trial("gbdt"), setting=3)
+    treated = apply.apply(case_of(subject, n_classes=2, trial=chosen))
+    assert treated.subject.recipe == RivalRecipe("gbdt", "classification", 3)
+    assert "gbdt (rate 0.3, leaves 8)" in treated.changes
+    new = subject.validation.take(np.arange(500))
+    expected, _ = fit_rival(
+        "gbdt", subject.train.take(np.arange(800)), subject.train.y, new, "classification", 2, 3, setting=3
+    )
+    np.testing.assert_allclose(answers(treated, subject.validation, seed=3), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_without_its_package_it_says_what_to_install(
+    case_of: Callable[..., Any], subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uncork.remedies.swap_family.installed", lambda family: False)
+    with pytest.raises(Unavailable, match=r"pip install 'uncork\[tabular\]'"):
+        apply.apply(case_of(subject, n_classes=2, trial=trial("xgboost")))
+
+
+def tables(n: int, seed: int) -> Split:
+    """Class 1 where one of two letters, and no number that is missing, say so; a net reads them by an encoder."""
+    rng = np.random.default_rng(seed)
+    letter, number = rng.choice(list("abcd"), n), rng.normal(size=n)
+    number[rng.random(n) < 0.2] = np.nan
+    return Split(pd.DataFrame({"letter": letter, "number": number}), (np.isin(letter, ["a", "c"]) ^ (number > 0)) * 1)
+
+
+@pytest.mark.slow
+def test_a_table_with_words_and_gaps(case_of: Callable[..., Any]) -> None:
+    """On 1,000 new rows trees err on few, of which a net without hidden layers can't say the rule."""
+    train = tables(800, 0)
+    encoder = TableEncoder.fit(train)
+    recipe = Recipe(lambda: nn.Linear(len(encoder.names), 2), epochs=3, batch_size=50, lr=1e-2)
+    model = recipe.fit(train, seed=0, preprocess=encoder)
+    subject = Subject(
+        model,
+        test=None,
+        train=train,
+        validation=tables(300, 1),
+        recipe=recipe,
+        preprocess=encoder,
+        classes=("no", "yes"),
+    )
+    case, new = case_of(subject, n_classes=2, trial=trial("gbdt")), tables(1000, 2)
+    treated = apply.apply(case)
+    after, beside = (
+        np.mean(answers(side, new).argmax(axis=1) != new.y) for side in (treated, apply.control(case, treated))
+    )
+    assert after < 0.02
+    assert beside > 0.2
+    mixed = stack.apply(case).subject.model
+    assert isinstance(mixed, Ensemble)
+    assert mixed.weights[1] > 0.9
+    assert np.mean(mixed.outputs(new.take(np.arange(1000))).logits.argmax(axis=1) != new.y) < 0.02
+    check_remedy(apply, lambda: case_of(subject, n_classes=2, trial=trial("gbdt")))
+    check_remedy(stack, lambda: case_of(subject, n_classes=2, trial=trial("gbdt")))
 
 
 def test_of_many_rows_a_sample_is_fitted_on() -> None:

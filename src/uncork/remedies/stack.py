@@ -2,8 +2,9 @@
 
 What it does
 ------------
-Fits the winner of the trial on train, and answers with a weighted mean of the model's probabilities and the rival's
-(of their values in a regression). The weight is the one of least log-loss (squared error) on one half of validation.
+Fits the winner of the trial on train by its best setting, and answers with a weighted mean of the model's probabilities
+and the rival's (of their values in a regression), each reading the rows in its own way. The weight is the one of least
+log-loss (squared error) on one half of validation.
 
 Why it helps
 ------------

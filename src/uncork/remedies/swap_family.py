@@ -2,8 +2,9 @@
 
 What it does
 ------------
-Fits the winner of the trial (linear model, nearest neighbours or gradient boosting) on train as the trial did, on at
-most 20,000 rows and untuned, and answers by it instead of the model. From then on it is what training again trains.
+Fits the winner of the trial (linear model, nearest neighbours or gradient boosting) on train as the trial did, by the
+setting that was best there, on at most 20,000 rows, and answers by it instead of the model. From then on it is what
+training again trains. Tables with categories and missing values are read by an encoder fitted on those rows.
 
 Why it helps
 ------------
@@ -34,18 +35,21 @@ from __future__ import annotations
 from uncork.remedies._contract import Case, Treated, refuse_undoing, remedy
 from uncork.remedies._retrain import ByRecipe, longer, two_trainings
 from uncork.schema.artifacts import TrialData
-from uncork.schema.errors import Unavailable
-from uncork.train.rivals import RivalRecipe
+from uncork.schema.errors import MissingExtra, Unavailable
+from uncork.train.rivals import RivalRecipe, in_words, installed
 
 
 def winner(case: Case) -> RivalRecipe:
-    """How the trial's best rival is trained. Raises Unavailable where there was no trial, or no train to fit on."""
+    """How the trial's best rival is trained. Raises Unavailable where there was no trial, no train to fit on, or
+    its package is gone."""
     trial: TrialData | None = case.artifacts.get("trial")
     if trial is None:
         raise Unavailable("no rival family was tried: audit with the probe wrong-family")
     if case.subject.train is None:
         raise Unavailable("a rival family is fitted on train: give Subject(train=...)")
-    return RivalRecipe(trial.winner, case.task)
+    if not installed(trial.winner):
+        raise MissingExtra("tabular", f"training {trial.winner}")
+    return RivalRecipe(trial.winner, case.task, trial.setting)
 
 
 def control(case: Case, treated: Treated) -> Treated:
@@ -66,7 +70,7 @@ def apply(case: Case) -> Treated:
     refuse_undoing(case.subject)
     return Treated(
         case.subject.replace(recipe=rival, preprocess=None, features=None),
-        f"another family of model, {rival.family}, fitted on train",
+        f"another family of model, {rival.family} ({in_words(rival.family, rival.setting)}), fitted on train",
         ByRecipe(),
         compute=1.0,
     )

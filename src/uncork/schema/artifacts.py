@@ -102,10 +102,15 @@ class Profile(Request):
 
 @dataclass(frozen=True)
 class Trial(Request):
-    """Rival families fitted on train: screened inside train, the best one scored on validation."""
+    """Rival families, and the recipe, by a few settings each: screened inside train, the best scored on validation.
 
-    families: tuple[str, ...] = ("linear", "knn", "gbdt")
+    `trials`: at most so many settings of each; how many they are is decided by the size of train.
+    """
+
+    families: tuple[str, ...] = ("linear", "knn", "gbdt", "xgboost", "lightgbm")
+    trials: int = 4
     kind: ClassVar[str] = "trial"
+    trains: ClassVar[bool] = True
 
     def label(self) -> str:
         return "rivals: " + ", ".join(self.families)
@@ -304,8 +309,13 @@ class ProfileData:
 
 @dataclass(frozen=True, eq=False)
 class TrialData:
-    """Answer to `Trial`. `screened`: each family's metric (display unit) on the rows of train held out for
-    screening, `screen_rows` of them; `seconds`: wall time of each fit; `passed`: the winner on validation."""
+    """Answer to `Trial`. `screened`: each family's metric (display unit) by its best setting, on the rows of train held
+    out for screening, `screen_rows` of them; `seconds`: wall time of its fits; `passed`: the winner on validation.
+
+    trials: settings tried of each. settings: the best of each family, in words. setting: the winner's, by position.
+    numbers: fitted ones of the winner, 0 where they aren't counted; model_numbers: the model's, likewise. left_out:
+    families that weren't tried, and why. tuned: None where the recipe wasn't tuned, for the reason in `untuned`.
+    """
 
     families: tuple[str, ...]
     screened: tuple[float, ...]
@@ -313,6 +323,27 @@ class TrialData:
     screen_rows: int
     fitted_rows: int
     winner: str
+    passed: PassData
+    trials: int = 1
+    settings: tuple[str, ...] = ()
+    setting: int = 0
+    numbers: int = 0
+    model_numbers: int = 0
+    left_out: tuple[str, ...] = ()
+    tuned: TunedData | None = None
+    untuned: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class TunedData:
+    """The recipe by the best of as many settings as a rival gets: `setting`, `screened`, `seconds` as of a rival.
+
+    passed: trained anew by it on all of train, on the rows of validation that the rival is scored on.
+    """
+
+    setting: str
+    screened: float
+    seconds: float
     passed: PassData
 
 

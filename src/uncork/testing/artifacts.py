@@ -15,6 +15,7 @@ from uncork.schema.artifacts import (
     PassData,
     RelabelledData,
     TrialData,
+    TunedData,
     TwoSampleData,
 )
 from uncork.schema.metric import Metric
@@ -100,9 +101,12 @@ def fingerprints(
     )
 
 
-def a_trial(winner: PassData) -> TrialData:
-    """A trial that only the given rival won."""
-    return TrialData(("linear",), (0.0,), (0.1,), 100, 500, "linear", winner)
+def a_trial(winner: PassData, tuned: PassData | None = None) -> TrialData:
+    """A trial that only the given rival won. `tuned`: what the recipe by the best of its settings says."""
+    net = None if tuned is None else TunedData("rate 0.001, decay 0.01", 0.0, 0.2, tuned)
+    why = "" if net else "no recipe was given"
+    known: dict[str, Any] = {"settings": ("penalty 1",), "tuned": net, "untuned": why}
+    return TrialData(("linear",), (0.0,), (0.1,), 100, 500, "linear", winner, **known)
 
 
 def a_two_sample(
