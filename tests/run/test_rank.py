@@ -123,7 +123,8 @@ def test_not_measured() -> None:
 
 
 def test_family_counts_registered_defects_of_quality() -> None:
-    changed = ["mistuned-training", "missing-capacity", "overfitting", "rare-classes", "undertraining"]
+    changed = ["domain-shift", "mistuned-training", "missing-capacity", "overfitting", "rare-classes", "undertraining"]
+    changed += ["missing-invariance", "shortcut-features"]
     assert quality_family() == len([*changed, "wrong-family", "wrong-labels"])
 
 
@@ -168,6 +169,16 @@ def test_ties_are_named_together_and_only_they() -> None:
         assert set(principal(order, delta=DELTA, family=3)) == {"top", "tied"}
     unproven = a_finding("wide", 29, 20)
     assert principal([top, unproven], delta=DELTA, family=3) == ("top",)
+
+
+def test_what_counts_other_rows_neither_hides_the_rest_nor_is_hidden() -> None:
+    shift, own = a_finding("domain-shift", 300, 1), a_finding("overfitting", 20, 1)
+    assert principal([shift, own], delta=DELTA, family=3) == ("domain-shift", "overfitting")
+    assert principal([a_finding("domain-shift", 20, 1), a_finding("overfitting", 300, 1)], delta=DELTA, family=3) == (
+        "domain-shift",
+        "overfitting",
+    )
+    assert principal([shift], delta=DELTA, family=3) == ("domain-shift",)
 
 
 def test_ties_with_few_degrees_of_freedom_are_wider() -> None:

@@ -225,6 +225,7 @@ def test_without_train_or_recipe_probes_say_why() -> None:
     report = audit(small(train=None, recipe=None), out="run")
     silent = {f.id: f.reason for f in report.findings if f.verdict == "not-applicable"}
     assert "no threat is declared" in silent.pop("adversarial-fragility")
+    assert "no shifted split was given" in silent.pop("domain-shift")
     assert {"leaked-examples", "overfitting", "wrong-family"} <= set(silent)
     assert all("train" in reason for reason in silent.values())
     assert not [f for f in report.findings if f.verdict == "error"]

@@ -125,3 +125,14 @@ def test_names_of_classes_are_part_of_it() -> None:
     test = Split(X[::-1], Y[::-1])
     named = [fingerprints(test=test, classes=names) for names in (("negative", "positive"), ("positive", "negative"))]
     assert [{k for k in named[0] if named[0][k] != other[k]} for other in named] == [set(), {"classes"}]
+
+
+def test_how_shifted_rows_are_cut_and_paired_belongs_to_it() -> None:
+    """Their labels, groups, times and ids: rows kept to prove must not have been read under another cut."""
+    test, n = Split(X[::-1], Y[::-1]), len(X)
+    ways = ({}, {"y": Y}, {"groups": np.arange(n) // 2}, {"groups": np.arange(n) // 3}, {"times": np.arange(n)})
+    found = [fingerprints(test=test, shifted=Split(X, **way)) for way in ways]
+    found += [fingerprints(test=test, shifted=Split(X, ids=np.arange(n) + first)) for first in (0, 1)]
+    told = [str(each) for each in (fingerprints(test=test), *found)]
+    assert len(set(told)) == len(told)
+    assert fingerprints(test=test, shifted=Split(X, groups=np.arange(n) // 2)) == found[2]

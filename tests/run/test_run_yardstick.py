@@ -117,8 +117,9 @@ def test_what_certifies_answers_is_fitted_on_rows_that_nothing_was_fitted_on(wor
     finding = unmeasured(registered()["unguaranteed-errors"], "bottleneck", "")
     first = remedy(better, model, yardstick="metric", apply=fitting(better))
     assert bench.attempt(first, finding).treatment.kept
-    for yardstick in ("wrong-answers", "finding", "metric"):
-        bench.attempt(remedy(better, model, yardstick=yardstick, apply=fitting(better)), finding)
-    halves = [set(bench._fit_rows), set(bench._judge_rows)]
-    assert seen == [halves[0], halves[1], halves[1], halves[0]]
-    assert not halves[0] & halves[1]
+    for yardstick, on_request in (("wrong-answers", False), ("finding", True), ("finding", False), ("metric", False)):
+        tried = remedy(better, model, yardstick=yardstick, on_request=on_request, apply=fitting(better))
+        bench.attempt(tried, finding)
+    fit, judge = set(bench._fit_rows), set(bench._judge_rows)
+    assert seen == [fit, judge, judge, fit, fit]
+    assert not fit & judge

@@ -46,8 +46,9 @@ class Context:
     for the recipe itself; empty where none was timed. `store`: keeps the parts of long work.
     `deadline`: on the monotonic clock; no further part of long work is begun after it. `given`: the pool that the user
     brought, checked and in the order of train's rows; nothing is then retrained. `relabelled`: rows of train that were
-    labelled anew, checked: (positions, class indices). `heads`: what the pool is of where it is of heads on the model's
-    features (see `_heads`), or why that is withheld; None where whole nets are retrained.
+    labelled anew, checked: (positions, class indices). `labels`: how many labels of shifted may be used, or those that
+    were brought, checked: (positions, classes or targets); None for all there are. `heads`: what the pool is of where
+    it is of heads on the model's features (see `_heads`), or why that is withheld; None where whole nets are retrained.
     """
 
     subject: Subject
@@ -62,6 +63,7 @@ class Context:
     deadline: float | None = None
     given: GivenPool | None = None
     relabelled: tuple[np.ndarray, np.ndarray] | None = None
+    labels: int | tuple[np.ndarray, np.ndarray] | None = None
     heads: Subject | str | None = None
 
     def split(self, name: str) -> Split:

@@ -23,6 +23,7 @@ import numpy as np
 
 from uncork.data.labels import class_indices
 from uncork.data.relabelled import read_relabelled
+from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
 from uncork.schema.artifacts import Relabelled, RelabelledData
 from uncork.schema.errors import BadInput
@@ -40,24 +41,31 @@ def settled(given: Mapping[Any, Any] | str | Path, context: Context) -> tuple[np
     if train is None:
         raise BadInput("rows of train were labelled anew, and no train split was given: give Subject(train=...)")
     ids, labels, place = read_relabelled(given)
-    known = train.ids.astype(str)
-    names, first, times = np.unique(known, return_index=True, return_counts=True)
-    _refuse(
-        ids[~np.isin(ids, known)],
-        place,
-        f"which is no id of train: ids look like {str(known[0])!r} (positions "
-        "from 0 where the split has no ids of its own)",
-    )
-    _refuse(names[(times > 1) & np.isin(names, ids)], place, "which several rows of train have: give each row its own")
-    again = np.setdiff1d(np.arange(len(ids)), np.unique(ids, return_index=True)[1])
-    _refuse(ids[again], place, "twice: give one label for each row")
+    rows = positions(ids, train, place, "train")
     if len(ids) < FEWEST:
         raise BadInput(f"{place} holds {len(ids)} rows: label {FEWEST} or more anew, drawn at random, better {ASKED}")
     classes = context.facts.classes
     y = class_indices(labels, classes=classes, n_outputs=len(classes), place=f"{place}: label")
-    rows = first[np.searchsorted(names, ids)]
     order = np.argsort(rows)
     return rows[order], y[order]
+
+
+def positions(ids: np.ndarray, split: Split, place: str, name: str) -> np.ndarray:
+    """Where in the split `name` rows stand whose ids, as text, `place` holds. Raises BadInput for one that isn't there,
+    stands there twice, or is named twice."""
+    known = split.ids.astype(str)
+    names, first, times = np.unique(known, return_index=True, return_counts=True)
+    _refuse(
+        ids[~np.isin(ids, known)],
+        place,
+        f"which is no id of {name}: ids look like {str(known[0])!r} (positions "
+        "from 0 where the split has no ids of its own)",
+    )
+    _refuse(names[(times > 1) & np.isin(names, ids)], place, f"which several rows of {name} have: give each its own")
+    again = np.setdiff1d(np.arange(len(ids)), np.unique(ids, return_index=True)[1])
+    _refuse(ids[again], place, "twice: give one label for each row")
+    rows: np.ndarray = first[np.searchsorted(names, ids)]
+    return rows
 
 
 def _refuse(ids: np.ndarray, place: str, why: str) -> None:

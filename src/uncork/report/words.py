@@ -261,8 +261,10 @@ def verified(check: Verification) -> str:
     what = f"{check.yardstick} is better by" if check.proven else f"{check.yardstick} changed by"
     if check.margin and check.proven:
         what = f"{check.yardstick} loses no more than {number(check.margin)}; it gained"
-    test = f"opening {check.opening} of these test rows, tested at {percent(check.alpha)}"
-    return f"{'Proven' if check.proven else 'Not proven'} on test: {what} {quantity(check.gain)} ({test})."
+    elsewhere = check.yardstick.endswith(" on shifted")
+    place, rows = ("on shifted rows kept for it", "these rows") if elsewhere else ("on test", "these test rows")
+    test = f"opening {check.opening} of {rows}, tested at {percent(check.alpha)}"
+    return f"{'Proven' if check.proven else 'Not proven'} {place}: {what} {quantity(check.gain)} ({test})."
 
 
 def _sentence(text: str) -> str:

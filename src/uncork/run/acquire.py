@@ -6,33 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from uncork.data.split import Split
-from uncork.derived.gains import gain_of
+from uncork.derived.label_multiplier import strategy_gains
+from uncork.gather import label_cost
 from uncork.gather._contract import Context
-from uncork.models.adapt import as_model
-from uncork.models.aligned import aligned
-from uncork.models.base import Model
-from uncork.remedies._contract import needs_recipe
-from uncork.remedies._retrain import ByRecipe
 from uncork.run.admit import admit
 from uncork.run.executor import Executor
 from uncork.run.progress import Progress, Silent, working
 from uncork.run.worth import seconds_of_training
-from uncork.schema.artifacts import PassData
 from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.finding import Estimate
-from uncork.schema.seeds import generator, integer_seed
+from uncork.schema.label_cost import LabelCost
+from uncork.schema.seeds import generator
 from uncork.schema.subject import Subject
 from uncork.stats.multiplicity import lower_bound
-from uncork.train.acquire import STRATEGIES
+from uncork.train.acquire import STRATEGIES, answers
 from uncork.train.recipe import Recipe
 
-START, ADDED = 0.15, 0.15  # shares of train: labelled at first, and bought
-REPEATS = 5
-TRAININGS = REPEATS * (1 + len(STRATEGIES))
-FEWEST = 100  # rows of train
+COMPARED = LabelCost(further=False)
+TRAININGS = label_cost.trainings(COMPARED)
 
 
 @dataclass(frozen=True)
@@ -79,61 +71,18 @@ def acquire(
     if strategy == "auto":
         # What a callable takes is not known before it is called.
         each = seconds_of_training(context, None) if isinstance(subject.recipe, Recipe) else 0.0
-        left = TRAININGS * each / min(fan.workers, REPEATS)
+        left = TRAININGS * each / min(fan.workers, label_cost.REPEATS)
         with working(progress or Silent(), f"trying strategies, {TRAININGS} trainings", left):
             gains = simulated(context)
         strategy = surely_best(gains)
-    logits, features = _answers(context.model, subject.unlabelled)
+    logits, features = answers(context.model, subject.unlabelled)
     rows = STRATEGIES[strategy](logits, features, min(n, len(logits)), generator(seed, "acquire", strategy))
     return Acquisition(subject.unlabelled.ids[rows].tolist(), strategy, gains)
 
 
 def simulated(context: Context) -> dict[str, Estimate]:
     """What each strategy gains over random rows on validation: mean over rows and repeats, crossed."""
-    subject, metric = context.subject, context.facts.metric
-    needs_recipe(subject, "trying strategies on train")
-    train, rows = subject.train, len(subject.train)
-    if rows < FEWEST:
-        raise Unavailable(f"train has {rows} rows: under {FEWEST} nothing can be tried on it; name a strategy")
-    jobs = []
-    for repeat in range(REPEATS):
-        order = generator(context.seed, "acquire", repeat).permutation(rows)
-        start, added = order[: round(START * rows)], round(ADDED * rows)
-        if len(np.unique(train.y[start])) < 2:
-            raise Unavailable("15 % of train holds one class alone: name a strategy")
-        once = integer_seed(context.seed, "acquire", "model", repeat)
-        jobs.append((subject.without_test(), context.facts.classes, start, added, once))
-    y, groups = subject.validation.y, subject.validation.groups
-    clusters = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    found = context.fan(bought, jobs)
-    passes = {name: [PassData.of_logits(each[name], y, clusters=clusters) for each in found] for name in STRATEGIES}
-    return {name: gain_of(metric, passes["random"], passes[name]) for name in STRATEGIES if name != "random"}
-
-
-def bought(
-    subject: Subject, classes: tuple[str, ...], start: np.ndarray, added: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Logits on validation by a model of the rows in `start` and those that each strategy adds, by strategy.
-
-    All take the steps of the recipe on all of train, from one seed.
-    """
-    train, validation = subject.train, subject.validation
-    train_by = ByRecipe({"steps": subject.recipe.steps(len(train))} if isinstance(subject.recipe, Recipe) else {})
-
-    def model_of(rows: np.ndarray) -> Model:
-        fitted = train_by(subject.replace(train=train.subset(rows)), seed)
-        model = as_model(fitted, "classification", preprocess=subject.preprocess, features=subject.features)
-        model.outputs(train.take(rows[:1]))  # a torch module tells its number of outputs when it has run
-        return aligned(model, classes)
-
-    rest = np.setdiff1d(np.arange(len(train)), start)
-    logits, features = _answers(model_of(start), train.subset(rest))
-    return {
-        name: _answers(
-            model_of(np.concatenate([start, rest[choose(logits, features, added, generator(seed, name))]])), validation
-        )[0]
-        for name, choose in STRATEGIES.items()
-    }
+    return strategy_gains(label_cost.simulated(COMPARED, context), context.facts.metric)
 
 
 def surely_best(gains: Mapping[str, Estimate]) -> str:
@@ -144,11 +93,3 @@ def surely_best(gains: Mapping[str, Estimate]) -> str:
         if gain.value is not None and (lower_bound(gain, len(gains)) or 0.0) > 0
     }
     return max(sure, key=lambda name: sure[name]) if sure else "random"
-
-
-def _answers(model: Model, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """(logits, features) of every row; the logits stand for features where the model has none."""
-    outputs = [model.outputs(batch, features=True) for _, batch in split.batches(256)]
-    logits = np.concatenate([out.logits for out in outputs])
-    features = [out.features for out in outputs if out.features is not None]
-    return logits, np.concatenate(features) if len(features) == len(outputs) else logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from uncork.data.carve import halve
-from uncork.data.labels import class_indices
+from uncork.data.labels import class_indices, listed
 from uncork.data.split import Split
+from uncork.data.unknown import unknown_categories
 from uncork.gather._contract import Context, Fan
 from uncork.models.adapt import adapt, infer_task
 from uncork.models.base import Model
@@ -56,6 +58,7 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
             "validation and test are the same Split: what is chosen on rows can't be proven on them. Leave validation "
             "out (half of test is then set aside for it), or describe only (--describe-only)"
         )
+    told = _told(subject)
     task = infer_task(subject)
     model = adapt(subject, task)
     if task == "classification":
@@ -65,7 +68,21 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     subject, notes = _with_validation(subject, describe_only=describe_only)
     _try_each_split(subject, model)
     seconds = _warm_up(subject, model)
-    return Admitted(Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan), notes)
+    return Admitted(Context(subject, model, _facts(subject, model, task), seed, BATCH_SIZE, seconds, fan), told + notes)
+
+
+def _told(subject: Subject) -> tuple[str, ...]:
+    """What reading the data changed or left out, each note with the splits that it is of."""
+    told: dict[str, list[str]] = {}
+    for name in (*SPLITS, *BESIDE):
+        for note in getattr(getattr(subject, name), "notes", ()):
+            told.setdefault(note, []).append(name)
+    for name in ("validation", "test", "shifted"):
+        split = getattr(subject, name)
+        new = None if subject.train is None or split is None else unknown_categories(subject.train, split)
+        if new is not None:
+            told.setdefault(new, []).append(name)
+    return tuple(f"{', '.join(names)}: {note}" for note, names in told.items())
 
 
 def _with_floats(subject: Subject) -> Subject:
@@ -76,17 +93,16 @@ def _with_floats(subject: Subject) -> Subject:
 
 
 def _with_module(subject: Subject) -> Subject:
-    """A path given as model is loaded into what the recipe builds."""
+    """A path given as model is loaded, weights into what the recipe builds."""
     from os import PathLike
 
     if not isinstance(subject.model, str | PathLike):
         return subject
+    from uncork.models.load import holds_weights, load_model
+
     make = getattr(subject.recipe, "make", None)
-    if make is None:
-        raise BadInput(
-            f"model is the path {str(subject.model)!r}: give recipe=Recipe(build, ...) so that the weights have a "
-            "module to go into, or load them yourself with uncork.load_weights(module, path)"
-        )
+    if make is None or not holds_weights(subject.model):
+        return subject.replace(model=load_model(subject.model))
     from uncork.models.weights import load_weights
 
     return subject.replace(model=load_weights(make(), Path(subject.model)))
@@ -128,6 +144,8 @@ def _form(row: Any) -> str:
         return "text"
     if hasattr(row, "columns"):
         return f"the columns {', '.join(map(str, row.columns))}"
+    if isinstance(row, dict):
+        return "inputs " + ", ".join(f"{name} of shape {np.shape(part)[1:]}" for name, part in row.items())
     return f"rows of shape {tuple(np.shape(row)[1:])}"
 
 
@@ -154,21 +172,73 @@ def _with_validation(subject: Subject, *, describe_only: bool) -> tuple[Subject,
 def _with_indices(subject: Subject, model: Model) -> Subject:
     """Labels as class indices in the order of the model's outputs, and a name for each class."""
     outputs = model.n_outputs
-    names = subject.classes or model.classes
+    told = subject.classes or model.classes
+    names = told or _named_by_data(subject, outputs)
     if names is not None and len(names) != outputs:
         raise BadInput(f"classes names {len(names)} classes, but the model has {outputs} outputs: name each output")
+    splits = {name: split for name in LABELLED if (split := getattr(subject, name)) is not None}
+    labels = {name: split.y for name, split in splits.items() if split.y is not None}
+    if names is not None:
+        labels = {name: _by_name(splits[name], name, names, told is not None) for name in labels}
+    numbered = names is not None and any(_only_indices(y, names) for y in labels.values())
     changed: dict[str, Split] = {}
-    for name in LABELLED:
-        split = getattr(subject, name)
-        if split is not None and split.y is not None:
-            y = class_indices(split.y, classes=names, n_outputs=outputs, place=f"{name}.y")
-            changed[name] = split.with_y(y)
+    for name, y in labels.items():
+        known = None if numbered and y.dtype.kind != "U" else names  # one split's labels say how all are read
+        changed[name] = splits[name].with_y(class_indices(y, classes=known, n_outputs=outputs, place=f"{name}.y"))
     names = tuple(names) if names is not None else tuple(str(i) for i in range(outputs))
     if subject.metric.kind == "cost" and len(subject.metric.spec) != outputs:
         raise BadInput(
             f"the cost matrix is for {len(subject.metric.spec)} classes, but the model has {outputs} outputs"
         )
     return subject.replace(classes=names, **changed)
+
+
+def _only_indices(y: np.ndarray, names: Sequence[str]) -> bool:
+    """Whether labels are positions of `names` and can't be names, as 0 to K − 1 of classes called 1 to K."""
+    whole = y.dtype.kind in "iuf" and bool((y == np.floor(y)).all())
+    if not whole or y.min() < 0 or y.max() >= len(names):
+        return False
+    return not {str(int(value)) for value in np.unique(y)} <= set(names)
+
+
+def _by_name(split: Split, place: str, names: Sequence[str], told: bool) -> np.ndarray:
+    """(n,) labels, as names where the data's indices stand for `names`, in whatever order.
+
+    Raises BadInput where they stand for others, and it was not `told` which names the outputs have.
+    """
+    y: np.ndarray = np.asarray(split.y)
+    if not split.classes:
+        return y
+    own = {name.casefold(): name for name in names}  # NEGATIVE in a model's file is negative in the data's
+    if len(own) == len(names) and {name.casefold() for name in split.classes} == set(own):
+        called = np.asarray([own[name.casefold()] for name in split.classes])
+        y = called[class_indices(y, n_outputs=len(names), place=f"{place}.y")]
+    elif not told:
+        raise BadInput(
+            f"{place}'s labels stand for {listed(split.classes)}, but those of another split for {listed(names)}: give "
+            "all splits the same classes"
+        )
+    return y
+
+
+def _named_by_data(subject: Subject, outputs: int) -> Sequence[str] | None:
+    """Names that come with the data; else, where labels are strings, train's, or all splits', in sorted order."""
+    splits = [split for name in LABELLED if (split := getattr(subject, name)) is not None and split.y is not None]
+    for split in splits:
+        if split.classes:
+            return tuple(split.classes)
+    named = [np.unique(split.y) for split in splits if split.y.dtype.kind == "U"]
+    if not named:
+        return None
+    names: list[str] = named[0].tolist()
+    if len(names) != outputs:
+        names = np.unique(np.concatenate(named)).tolist()
+    if len(names) != outputs:
+        raise BadInput(
+            f"the labels name {len(names)} classes ({listed(names)}), but the model has {outputs} outputs: give "
+            "Subject(classes=[...]), in the order of the outputs"
+        )
+    return names
 
 
 def _try_each_split(subject: Subject, model: Model) -> None:

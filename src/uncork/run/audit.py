@@ -12,6 +12,7 @@ from uncork.gather._contract import Context, gatherers
 from uncork.gather._given import settled
 from uncork.gather._heads import NOTE, heads
 from uncork.gather.relabelled import settled as settled_labels
+from uncork.gather.shifted_labels import settled as labels_of_shifted
 from uncork.gather.store import Store
 from uncork.probes._contract import broken, registered
 from uncork.run.admit import admit
@@ -23,12 +24,14 @@ from uncork.run.plan import make_plan
 from uncork.run.progress import Progress, Silent, duration, working
 from uncork.run.rank import principal, quality_family, ranked, unimportable
 from uncork.run.suspects import write_suspects
+from uncork.run.to_label import write_to_label
 from uncork.run.verify import headline
 from uncork.schema.artifacts import Fingerprints, Pass, Profile
 from uncork.schema.contract import Probe
 from uncork.schema.errors import BadInput, DiskFull
 from uncork.schema.given_pool import GivenPool
 from uncork.schema.report import Report
+from uncork.schema.shifted import ShiftedLabels
 from uncork.schema.subject import Subject
 
 
@@ -38,6 +41,7 @@ def audit(
     budget: str | float = "10m",
     pool: str | GivenPool = "auto",
     relabelled: Mapping[Any, Any] | str | Path | None = None,
+    labels: int | Mapping[Any, Any] | str | Path | None = None,
     out: str | Path | None = None,
     probes: Sequence[str] | None = None,
     backend: str = "loky",
@@ -57,6 +61,8 @@ def audit(
     nothing is retrained.
     `relabelled`: {id: label} of random rows of train that were labelled anew (30 or more; the report names some), or a
     CSV or Parquet table with the columns id and label: narrows how many labels are wrong.
+    `labels`: of `shifted`, how many may be used: with labels, those of so many random rows; without, so many random
+    rows are named in to_label.csv, to be brought as {id: label} or as such a table. Default: all there are.
     `describe_only`: all of test is described, nothing can be treated afterwards. `source`: how to
     make the subject again, kept for `uncork treat`. `backend`: where retraining runs, "loky" (processes of this
     machine), "dask" or "ray", on the cluster at `address` where one is given. Given again with the same `out`, it goes
@@ -79,6 +85,8 @@ def audit(
         context = replace(context, given=settled(given, context))
     if relabelled is not None:
         context = replace(context, relabelled=settled_labels(relabelled, context))
+    if labels is not None:
+        context = replace(context, labels=labels_of_shifted(labels, context))
     reader = gatherers()[Fingerprints]
     with working(progress, Fingerprints().label(), reader.price(Fingerprints(), context)):
         prints = reader.gather(Fingerprints(), context)
@@ -118,6 +126,7 @@ def audit(
     findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
     if any(finding.id == "wrong-labels" and finding.estimates for finding in findings):
         write_suspects(folder.path, context, plan, artifacts)
+    write_to_label(folder.path, artifacts.get(ShiftedLabels()))
     findings += [unimportable(module, why) for module, why in broken().items()]
     notes = (*admitted.notes, NOTE) if isinstance(context.heads, Subject) else admitted.notes
     report = Report(

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from uncork.data.carve import halve
+from uncork.data.split import Split
+from uncork.data.thirds import thirds, unlike
+from uncork.derived.copies import TOLERATED, copies
 from uncork.gather._contract import Context, gatherers
+from uncork.gather.fingerprints import hash_rows
 from uncork.gather.forward import forward
 from uncork.gather.store import Store
 from uncork.models.adapt import adapt
@@ -28,6 +32,7 @@ from uncork.run.verify import Attempt
 from uncork.run.yardstick import View, Yardstick, yardstick
 from uncork.schema.artifacts import PassData
 from uncork.schema.contract import Remedy
+from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.finding import Estimate, Finding
 from uncork.schema.report import SideEffect, Treatment, TreatmentVerdict
 from uncork.schema.seeds import generator, integer_seed
@@ -65,7 +70,8 @@ class Bench:
         self._fit_rows, self._judge_rows = halve(split, integer_seed(self.present.seed, "treat"))
         self._fitted_on_validation = False
         self._train = self.present.subject.train
-        self._passes: dict[tuple[str, bytes], PassData] = {}
+        self._passes: dict[tuple[str, str, bytes], PassData] = {}
+        self._learnt: np.ndarray | None = None  # unlabelled rows that remedies may learn from
         self.round = 1
 
     @property
@@ -181,6 +187,10 @@ class Bench:
         subject = context.subject.without_test()
         if remedy.fits_on_validation:
             subject = subject.replace(validation=context.split("validation").subset(self._fitting(remedy)))
+        if labelled(subject):
+            subject = subject.replace(shifted=self._adapting(remedy))
+        if isinstance(subject.unlabelled, Split):
+            subject = subject.replace(unlabelled=self._unlabelled())
         return Case(
             subject=subject,
             finding=finding,
@@ -191,6 +201,30 @@ class Bench:
             rng=generator(context.seed, "remedy", remedy.id),
             fan=context.fan,
         )
+
+    def _adapting(self, remedy: Remedy) -> Split | None:
+        """The third of the shifted rows that a remedy may see; None where they can't be cut. Raises Unavailable where
+        they are to judge it, and can't."""
+        shifted = self.present.split("shifted")
+        judged = remedy.yardstick == "shifted"
+        try:
+            adapt = thirds(shifted).adapt
+        except BadInput as error:
+            if not judged:
+                return None
+            raise Unavailable(f"shifted can't judge a remedy: {error}") from None
+        if judged:
+            refuse_copies(shifted, adapt, self.present.split("validation"))
+        return shifted.subset(adapt)
+
+    def _unlabelled(self) -> Split | None:
+        """The unlabelled rows that neither judge nor prove; None where all do."""
+        splits = [self.present.split(name) for name in ("validation", "test")]
+        unlabelled: Split = self.present.subject.unlabelled
+        if self._learnt is None:
+            known = np.concatenate([hash_rows(split) for split in splits])
+            self._learnt = np.flatnonzero(~copies(hash_rows(unlabelled), known))
+        return unlabelled.subset(self._learnt) if len(self._learnt) else None
 
     def _models(self, remedy: Remedy, sides: Sequence[Treated], seeds: int) -> list[tuple[Context, ...]]:
         """Of each side its models, from the same seeds, so that they differ by the remedy alone; all side by side."""
@@ -208,7 +242,8 @@ class Bench:
     def _context(self, subject: Subject) -> Context:
         """A treated subject with the splits it is judged and proven on, which no remedy can have changed."""
         here = self.present.subject
-        whole = subject.replace(test=here.test, validation=here.validation)
+        given = {name: getattr(here, name) for name in ("test", "validation", "shifted", "unlabelled")}
+        whole = subject.replace(**given)
         model, facts = adapt(whole, self.present.facts.task), self.present.facts
         return self.present.of(whole, aligned(model, facts.classes) if facts.task == "classification" else model)
 
@@ -241,14 +276,16 @@ class Bench:
             return np.arange(len(self.present.split("validation")))
         return self._fit_rows if self._fitting(remedy) is self._judge_rows else self._judge_rows
 
-    def _outputs(self, context: Context, rows: np.ndarray) -> PassData:
-        key = (context.model.fingerprint(), rows.tobytes())
+    def _outputs(self, context: Context, rows: np.ndarray, name: str = "validation") -> PassData:
+        key = (context.model.fingerprint(), name, rows.tobytes())
         if key not in self._passes:
-            split = context.split("validation")
-            self._passes[key] = forward(
-                context.model, split, rows=rows, batch_size=context.batch_size, name="validation"
-            )
+            split = context.split(name)
+            self._passes[key] = forward(context.model, split, rows=rows, batch_size=context.batch_size, name=name)
         return self._passes[key]
+
+    def _on_shifted(self, context: Context) -> PassData:
+        """A model's outputs on the third of the shifted rows that judges."""
+        return self._outputs(context, thirds(context.split("shifted")).judge, "shifted")
 
     def _judge(
         self,
@@ -260,7 +297,11 @@ class Bench:
     ) -> tuple[Estimate, Estimate, TreatmentVerdict]:
         """Over rows, and over the seeds of what was trained; of the model that stood before as it is."""
         rows = self._judging(remedy)
-        view = View(lambda model: self._outputs(model, rows), lambda model: _validated(model, rows))
+        view = View(
+            lambda model: self._outputs(model, rows),
+            lambda model: _validated(model, rows),
+            on_shifted=self._on_shifted,
+        )
         realised, against = judged_by.gain(view, [before], after), judged_by.gain(view, control, after)
         margin = self._margin(remedy)
         return realised, against, verdict_of(realised.shifted(margin), against.shifted(margin))
@@ -287,8 +328,16 @@ class Bench:
     def _side_effects(
         self, remedy: Remedy, before: Context, after: Sequence[Context], control: Sequence[Context]
     ) -> tuple[SideEffect, ...]:
-        """Of the model before and the one that may be kept; how models of the control and of the remedy differ."""
+        """Of the model before and the one that may be kept; how models of the control and of the remedy differ.
+
+        Of a remedy for shifted rows on those of validation that correspond to none it has seen; none where all do.
+        """
         rows = self._judging(remedy)
+        if remedy.yardstick == "shifted":
+            shifted = before.split("shifted")
+            rows = rows[unlike(before.split("validation").subset(rows), shifted.subset(thirds(shifted).adapt))]
+        if not len(rows):
+            return ()
         old, new = self._outputs(before, rows), self._outputs(after[0], rows)
         first, second = of_the_model(before, old), of_the_model(after[0], new)
         found = [SideEffect(name, first[name], second[name]) for name in first if name in second]
@@ -309,6 +358,26 @@ class Bench:
             # What follows is measured from the model whose figures can be trusted; what is stored is of the old train.
             self.baseline = after
             self.examined = replace(self.examined, context=after, store=None)
+
+
+def labelled(subject: Subject) -> bool:
+    """Whether a remedy can be judged on shifted rows."""
+    return subject.shifted is not None and subject.shifted.y is not None
+
+
+def refuse_copies(shifted: Split, adapt: np.ndarray, validation: Split) -> None:
+    """Raises Unavailable where shifted rows that judge a remedy are copies of those it sees, whatever their ids.
+
+    Tables of few values repeat by nature: as often as rows of validation do among themselves.
+    """
+    rows = hash_rows(shifted)
+    shared = copies(np.delete(rows, adapt, axis=0), rows[adapt])
+    _, which, times = np.unique(hash_rows(validation), axis=0, return_inverse=True, return_counts=True)
+    if shared.mean() - (times[which] > 1).mean() > TOLERATED / 1000:
+        raise Unavailable(
+            f"{int(shared.sum())} shifted rows that would judge are copies of rows that the remedy sees: leave them "
+            "out, or give copies one group, Split(..., groups=...)"
+        )
 
 
 def _validated(context: Context, rows: np.ndarray) -> Context:

@@ -12,6 +12,7 @@ import numpy as np
 
 import uncork
 from uncork.data.split import Split
+from uncork.data.thirds import thirds
 from uncork.gather._contract import Context
 from uncork.gather._given import fingerprint
 from uncork.gather.fingerprints import hash_rows
@@ -66,8 +67,16 @@ def identity(
         "relabelled": ""
         if context.relabelled is None
         else _hash(b"".join(a.tobytes() for a in context.relabelled)).hex(),
+        "labels": _labels(context.labels),
         "source": source,
     }
+
+
+def _labels(labels: int | tuple[np.ndarray, np.ndarray] | None) -> str:
+    """How many labels of shifted were used, or a hash of those that were brought."""
+    if isinstance(labels, tuple):
+        return _hash(b"".join(a.tobytes() for a in labels)).hex()
+    return "" if labels is None else str(labels)
 
 
 def _beside(subject: Subject, task: str) -> dict[str, str]:
@@ -76,11 +85,24 @@ def _beside(subject: Subject, task: str) -> dict[str, str]:
     for name in ("strangers", "shifted", "unlabelled"):
         if getattr(subject, name) is not None:
             found[name] = _hash(hash_rows(getattr(subject, name)).tobytes()).hex()
-    if subject.shifted is not None and subject.shifted.y is not None:
-        found["shifted labels"] = _hash(subject.shifted.y.tobytes()).hex()
+    if subject.shifted is not None:
+        found |= _of_shifted(subject)
     for name, backbone in (subject.backbones or {}).items():
         found[f"backbone {name}"] = as_model(backbone, task).fingerprint()
     return found
+
+
+def _of_shifted(subject: Subject) -> dict[str, str]:
+    """Labels; groups, times and ids, by which the rows are cut in thirds and paired with validation's."""
+    split, validation = subject.shifted, subject.validation
+    beside = {
+        "labels": split.y,
+        "times": split.times,
+        "groups": None if split.groups is None else split.groups.astype(str),
+    }
+    if split.has_ids:
+        beside |= {"ids": split.ids.astype(str), "ids of validation": validation.ids.astype(str)}
+    return {f"shifted {name}": _hash(part.tobytes()).hex() for name, part in beside.items() if part is not None}
 
 
 def metric_key(metric: Metric) -> str:
@@ -103,7 +125,16 @@ def test_rows(context: Context) -> str:
 
     Predictions are no rows: a split of them goes by its ids and labels, or by its labels in order.
     """
-    split = context.split("test")
+    return _known_by(context, context.split("test"))
+
+
+def shifted_rows(context: Context) -> str:
+    """What the ledger knows by the third of the shifted rows on which remedies are proven, as `test_rows`."""
+    shifted = context.split("shifted")
+    return _known_by(context, shifted.subset(thirds(shifted).prove))
+
+
+def _known_by(context: Context, split: Split) -> str:
     assert split.y is not None
     y = split.y.astype(np.float32) if context.facts.task == "regression" else split.y
     if context.model.has_inputs:

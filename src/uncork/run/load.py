@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -22,6 +22,7 @@ from uncork.models.ensemble import Ensemble
 from uncork.models.guarded import Bounded, Decision, Guarded, decide
 from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
+from uncork.models.on_features import Encoder, OnFeatures
 from uncork.models.patched import Memory, Patched
 from uncork.models.predictions import PredictionsModel
 from uncork.models.rejecting import Rejecting
@@ -30,6 +31,7 @@ from uncork.models.scaled import Scaled
 from uncork.models.sklearn_model import SklearnModel
 from uncork.models.smoothed import Smoothed
 from uncork.models.temperature import Tempered
+from uncork.models.viewed import Viewed
 from uncork.models.weights import load_weights
 from uncork.schema.certificate import Certificate
 from uncork.schema.errors import BadInput, MissingExtra
@@ -143,6 +145,7 @@ _BY_NUMBERS: dict[str, Callable[[Model, Spec], Model]] = {
     "offset": lambda inner, spec: Offset(inner, spec["offset"]),
     "vector-scaling": lambda inner, spec: Scaled(inner, spec["factor"], spec["added"]),
     "smoothed": lambda inner, spec: Smoothed(inner, spec["sigma"], spec["copies"], spec["alpha"], spec["seed"]),
+    "views": lambda inner, spec: Viewed(inner, spec["views"]),
 }
 
 
@@ -162,6 +165,8 @@ class _Reader:
             return PredictionsModel(spec["task"], spec["outputs"])
         if kind == "module":
             return self._module(spec)
+        if kind in ("onnx", "program"):
+            return self._file(spec)
         if kind == "estimator" and spec["file"] is not None:
             return SklearnModel(self._estimator(spec), task=spec["task"], preprocess=self._preprocess(spec))
         if "inner" in spec:
@@ -189,6 +194,10 @@ class _Reader:
             arrays = self._arrays(spec["file"])
             knots = [(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays) // 2)]
             return Isotonic(inner, knots, spec["rows"])
+        if kind == "on-features":
+            arrays = self._arrays(spec["file"])
+            encoder = Encoder(inner, whole=spec["whole"])
+            return OnFeatures(encoder, arrays["weight"], arrays["bias"], task=spec["task"])
         if kind == "rejecting":
             detector = Detector(spec["score"], {} if spec["file"] is None else self._arrays(spec["file"]))
             stated = {"rate": spec["false_rejection"], "confidence": spec["confidence"], "rows": spec["rows"]}
@@ -214,6 +223,29 @@ class _Reader:
         # What batches had settled before it was saved, a single row can't.
         model.n_outputs, model._probabilities = spec["outputs"], spec["probabilities"]
         return model
+
+    def _file(self, spec: Spec) -> Model:
+        """A model that is a file of its own, read as it was before."""
+        model: Any
+        if spec["kind"] == "onnx":
+            from uncork.models.onnx_model import OnnxModel
+
+            content, preprocess = self._content(spec["file"]), self._preprocess(spec)
+            model = OnnxModel(content, task=spec["task"], preprocess=preprocess, output=spec["output"])
+        else:
+            from uncork.models.load import load_model
+            from uncork.models.torch_model import TorchModel
+
+            refused = [name for name in spec["trusted"] if name not in self.trusted]
+            if refused:
+                raise BadInput(
+                    f"{self.place / spec['file']} is a torch.export program, and reading one may run what somebody put "
+                    f"into it: if you trust it, give trusted={refused}"
+                )
+            program = load_model(self.place / spec["file"], trust_pickle=bool(spec["trusted"]))
+            model = TorchModel(program, task=spec["task"], preprocess=self._preprocess(spec))
+        model.n_outputs, model._probabilities = spec["outputs"], spec["probabilities"]
+        return cast("Model", model)
 
     def _estimator(self, spec: Spec) -> Any:
         try:

@@ -14,17 +14,22 @@ from uncork.stats.power import detectable, rows_to_settle, seeds_to_settle
 
 #: Defects of quality in the order to mend them: an earlier one imitates or falsifies a later one. A shortcut or a shift
 #: makes labels look wrong; wrong labels look like overfitting; rare classes like a net too small; a recipe that
-#: underfits loses to any rival family and falsifies the learning curve. Leaks come before all, as a gate. What stands
-#: together underfits alike: more of any of them makes up for some of the others, and the largest gain tells.
+#: underfits loses to any rival family and falsifies the learning curve; what it was never taught looks like
+#: overfitting. Leaks come before all, as a gate. What stands together underfits alike: more of any of them makes up for
+#: some of the others, and the largest gain tells.
 CAUSAL_ORDER = (
     ("shortcut-features",),
     ("domain-shift",),
     ("wrong-labels",),
     ("rare-classes",),
     ("missing-capacity", "undertraining", "mistuned-training"),
+    ("missing-invariance",),
     ("overfitting",),
     ("wrong-family",),
 )
+
+#: Their headroom counts other rows than validation's, so that it can't be compared by size.
+ELSEWHERE = ("domain-shift",)
 
 _ORDER = {"gate": 0, "defect": 1, "investment": 2}
 _COLUMNS = {"quality": 0, "trust": 1, "cost": 2}
@@ -119,7 +124,8 @@ def principal(findings: Sequence[Finding], *, delta: float, family: int) -> tupl
 
     Proven: its own interval and the lower bound corrected for the family (Bonferroni-t) both exceed δ. Can't be told
     apart: the 95 % interval of the difference of the two headrooms (Welch-t) reaches 0; they are taken as independent,
-    which errs towards naming more where the same rows carry both. In CAUSAL_ORDER; others after them, by size.
+    which errs towards naming more where the same rows carry both. What counts other rows (ELSEWHERE) is named beside
+    them where it is proven. In CAUSAL_ORDER; others after them, by size.
     """
     proven = {
         f.id: f.headroom
@@ -134,8 +140,8 @@ def principal(findings: Sequence[Finding], *, delta: float, family: int) -> tupl
     if not proven:
         return ()
     by_size = sorted(proven, key=lambda id: -_value(proven[id]))
-    first = proven[by_size[0]]
-    alike = [id for id in by_size if id == by_size[0] or not _larger(first, proven[id])]
+    here = [id for id in by_size if id not in ELSEWHERE]
+    alike = [id for id in by_size if id in ELSEWHERE or id == here[0] or not _larger(proven[here[0]], proven[id])]
     place = {id: number for number, ids in enumerate(CAUSAL_ORDER) for id in ids}
     return tuple(sorted(alike, key=lambda id: place.get(id, len(CAUSAL_ORDER))))
 

@@ -20,8 +20,11 @@ from uncork.models.ensemble import Ensemble
 from uncork.models.guarded import Bounded, Guarded
 from uncork.models.isotonic import Isotonic
 from uncork.models.offset import Offset
+from uncork.models.on_features import Encoder, OnFeatures
+from uncork.models.onnx_model import OnnxModel
 from uncork.models.patched import Patched
 from uncork.models.predictions import PredictionsModel
+from uncork.models.program import TORCHSCRIPT, Program
 from uncork.models.rejecting import Rejecting
 from uncork.models.ruled import Ruled
 from uncork.models.scaled import Scaled
@@ -29,6 +32,7 @@ from uncork.models.sklearn_model import SklearnModel
 from uncork.models.smoothed import Smoothed
 from uncork.models.temperature import Tempered
 from uncork.models.torch_model import TorchModel
+from uncork.models.viewed import Viewed
 from uncork.models.weights import packed
 from uncork.models.wrapped import Wrapped
 from uncork.run.load import Loaded, leaves
@@ -63,7 +67,7 @@ def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str
     return place.name
 
 
-_PARTS = ("weights", "isotonic", "detector", "patches", "estimator")
+_PARTS = ("weights", "isotonic", "detector", "patches", "estimator", "head", "onnx", "program")
 
 #: Changes that a few numbers say: their kind, and the numbers.
 _BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
@@ -71,6 +75,7 @@ _BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     Offset: ("offset", lambda model: {"offset": model.offset.tolist()}),
     Scaled: ("vector-scaling", lambda model: model.told),
     Smoothed: ("smoothed", lambda model: model.told["smoothed"]),
+    Viewed: ("views", lambda model: {"views": model.name}),
 }
 
 
@@ -98,9 +103,18 @@ class _Writer:
         if isinstance(model, PredictionsModel):
             return {"kind": "predictions", "task": model.task, "outputs": model.n_outputs}
         if isinstance(model, TorchModel):
-            return self._module(model)
+            return self._program(model, model.module) if isinstance(model.module, Program) else self._module(model)
+        if isinstance(model, OnnxModel):
+            return {
+                "kind": "onnx",
+                "file": self._keep("onnx", "onnx", model.file.content),
+                "output": model.asked,
+                **_read(model),
+            }
         if isinstance(model, SklearnModel):
             return self._estimator(model)
+        if isinstance(model, OnFeatures) and model.encoder is not None:
+            return self._head(model, model.encoder)
         return _unsaved(type(model).__name__, "uncork doesn't know what it is made of: save it yourself")
 
     def _change(self, model: Model) -> dict[str, Any] | None:
@@ -142,6 +156,11 @@ class _Writer:
             return {"kind": "ruled", "of": of, "rules": model.told["rules"]}
         return {"kind": "patched", "of": of, "file": self._keep("patches", "safetensors", save(model.memory.arrays()))}
 
+    def _program(self, model: TorchModel, program: Program) -> dict[str, Any]:
+        file = self._keep("program", "pt" if program.kind == TORCHSCRIPT else "pt2", program.content)
+        trusted = [] if program.kind == TORCHSCRIPT else [program.kind]  # which may hold pickles
+        return {"kind": "program", "class": program.kind, "file": file, "trusted": trusted, **_read(model)}
+
     def _module(self, model: TorchModel) -> dict[str, Any]:
         content = packed(model.module)
         return {
@@ -149,12 +168,16 @@ class _Writer:
             "class": type(model.module).__qualname__,
             "file": self._keep("weights", "safetensors", content) if content else None,
             "built_with": self.built_with,
-            "task": model.task,
-            "outputs": model.n_outputs,
-            "probabilities": model._probabilities,
             "features": model.describe()["feature_layer"],
-            "preprocess": _code(model.preprocess),
+            **_read(model),
         }
+
+    def _head(self, model: OnFeatures, encoder: Encoder) -> dict[str, Any]:
+        from safetensors.numpy import save
+
+        file = self._keep("head", "safetensors", save({"weight": model.weight, "bias": model.bias}))
+        about = {"kind": "on-features", "file": file, "task": model.task, "whole": encoder.whole}
+        return {**about, "inner": self.spec(encoder.inner)}
 
     def _guard(self, model: Guarded) -> dict[str, Any]:
         spec: dict[str, Any] = {"kind": "guard", "certificate": asdict(model.certificate), "coverage": model.coverage}
@@ -187,6 +210,12 @@ class _Writer:
         write_atomically(self.place / name, content)
         self.written.add(name)
         return name
+
+
+def _read(model: TorchModel | OnnxModel) -> dict[str, Any]:
+    """How a net's outputs are read, which batches have settled."""
+    read = {"task": model.task, "outputs": model.n_outputs, "probabilities": model._probabilities}
+    return {**read, "preprocess": _code(model.preprocess)}
 
 
 def _unsaved(kind: str, reason: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _bench(
     about = identity(context, prints, before["source"], describe_only=False)
     if "pool" in before["fingerprints"]:  # what was brought to the audit is not asked for again
         about["fingerprints"]["pool"] = before["fingerprints"]["pool"]
-    about["relabelled"] = before.get("relabelled", "")
+    about |= {name: before.get(name, "") for name in ("relabelled", "labels")}
     RunFolder.open(folder.path, about)
     refuse_shared_rows(prints)
     check_evidence(evidence, context)

@@ -4,18 +4,19 @@ test. Whatever is judged on test is counted in the ledger first. It chooses noth
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from uncork.data.thirds import thirds, unlike
 from uncork.derived.copies import copies
 from uncork.gather._contract import Context
 from uncork.gather.forward import forward
 from uncork.gather.store import Store
 from uncork.run import ledger
 from uncork.run.figures import side_effects
-from uncork.run.identity import answers_key, test_rows
+from uncork.run.identity import answers_key, shifted_rows, test_rows
 from uncork.run.progress import Progress, working
-from uncork.run.yardstick import ByMetric, View, Yardstick
+from uncork.run.yardstick import ByMetric, ByShifted, View, Yardstick
 from uncork.schema.artifacts import FingerprintsData, Pass, PassData
 from uncork.schema.finding import Estimate
 from uncork.schema.report import Headline, Treatment, TreatmentVerdict, Verification
@@ -73,27 +74,25 @@ def verify(
     """Opens test once: the final model against the original first and, only if that holds, Holm over every attempt.
 
     `original`: the model that treatment began with, after open gates were closed. The k-th opening of the same rows
-    is tested at α · 6 / (π² k²). The final model is proven in the subject's metric where a remedy for it was kept,
-    else in the yardstick of what was kept. One-sided tests; rows, or groups of rows, are the unit.
+    is tested at α · 6 / (π² k²). The final model is proven on the third of the shifted rows that is kept for it where a
+    remedy for them was kept, in the subject's metric where one for that was, else in the yardstick of what was kept.
+    One-sided tests; rows, or groups of rows, are the unit.
     """
     kept = [a.yardstick for a in attempts if a.treatment.kept]
-    own = ByMetric(original.facts.metric)
-    yardstick = own if own in kept else kept[0]
-    opening = ledger.open_test(test_rows(original), _question(original, final, attempts))
+    metric = original.facts.metric
+    yardstick = next((own for own in (ByShifted(metric), ByMetric(metric)) if own in kept), kept[0])
+    elsewhere = any(isinstance(a.yardstick, ByShifted) for a in attempts)
+    question, opened = _question(original, final, attempts), [test_rows(original)]
+    opened += [shifted_rows(original)] if elsewhere else []
+    opening = max(ledger.open_test(rows, question) for rows in opened)
     alpha = alpha_of_opening(opening)
-    passes: dict[str, PassData] = {}
-
-    def outputs(context: Context) -> PassData:
-        key = context.model.fingerprint()
-        if key not in passes:
-            passes[key] = on_test(context)
-        return passes[key]
-
-    view = View(outputs, _on_test_rows)
+    outputs = _once(on_test)
+    view = View(outputs, _on_test_rows, on_shifted=_once(_on_last_third))
     margin = min(a.margin for a in attempts if a.treatment.kept and a.yardstick == yardstick)
     gained = yardstick.gain(view, [original], [final])
     p = p_value(gained.shifted(margin))
     proven = p is not None and p <= alpha
+    seen = [_unseen(outputs(c), c, elsewhere) for c in (original, final)]
     verification = Verification(
         opening=opening,
         alpha=alpha,
@@ -103,11 +102,38 @@ def verify(
         proven=proven,
         yardstick=yardstick.name,
         margin=margin,
-        side_effects=side_effects(original.facts.metric, outputs(original), outputs(final)),
+        side_effects=side_effects(metric, *seen) if len(seen[0]) else (),
     )
     if not proven:
         return verification, ()
     return verification, _attempts_on_test(attempts, view, alpha)
+
+
+def _once(look: Callable[[Context], PassData]) -> Callable[[Context], PassData]:
+    """The same, for each model once."""
+    passes: dict[str, PassData] = {}
+
+    def outputs(context: Context) -> PassData:
+        key = context.model.fingerprint()
+        if key not in passes:
+            passes[key] = look(context)
+        return passes[key]
+
+    return outputs
+
+
+def _on_last_third(context: Context) -> PassData:
+    """The model's outputs on the third of the shifted rows that nothing was chosen on."""
+    shifted = context.split("shifted")
+    return forward(context.model, shifted, rows=thirds(shifted).prove, batch_size=context.batch_size, name="shifted")
+
+
+def _unseen(passed: PassData, context: Context, elsewhere: bool) -> PassData:
+    """Without rows of test that correspond to shifted rows which a remedy has seen."""
+    if not elsewhere:
+        return passed
+    shifted, test = context.split("shifted"), context.split("test")
+    return passed.take(unlike(test.subset(passed.rows), shifted.subset(thirds(shifted).adapt)))
 
 
 def _on_test_rows(context: Context) -> Context:

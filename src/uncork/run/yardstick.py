@@ -23,16 +23,22 @@ from uncork.stats.score import score
 ROW_SCORES = {name: Metric(name) for name in ("log-loss", "wrong-answers")}
 
 
+def _nowhere(context: Context) -> PassData:
+    raise Unavailable("there are no labelled shifted rows to judge by: give Subject(shifted=Split(x, y))")
+
+
 @dataclass(frozen=True)
 class View:
     """The rows that judge. `outputs`: a model's outputs on them. `as_validation`: a context with them as validation.
 
-    `measured`: what was measured on them already, by finding and model.
+    `measured`: what was measured on them already, by finding and model. `on_shifted`: a model's outputs on shifted rows
+    that judge.
     """
 
     outputs: Callable[[Context], PassData]
     as_validation: Callable[[Context], Context]
     measured: dict[tuple[str, str], tuple[Estimate, float]] = field(default_factory=dict)
+    on_shifted: Callable[[Context], PassData] = _nowhere
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,28 @@ class ByMetric:
     def gain(self, view: View, before: Sequence[Context], after: Sequence[Context]) -> Estimate:
         """One model a seed on each side; positive where `after` is better."""
         return gain_of(self.metric, *([view.outputs(model) for model in side] for side in (before, after)))
+
+
+@dataclass(frozen=True)
+class ByShifted:
+    """A metric on shifted rows, paired on the same rows and over seeds."""
+
+    metric: Metric
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric.name} on shifted"
+
+    def key(self) -> str:
+        """What tells it from others."""
+        return f"{metric_key(self.metric)} on shifted"
+
+    def score(self, view: View, model: Context) -> Estimate:
+        return score(self.metric, view.on_shifted(model))
+
+    def gain(self, view: View, before: Sequence[Context], after: Sequence[Context]) -> Estimate:
+        """One model a seed on each side; positive where `after` is better."""
+        return gain_of(self.metric, *([view.on_shifted(model) for model in side] for side in (before, after)))
 
 
 @dataclass(frozen=True)
@@ -104,11 +132,13 @@ class ByFinding:
         return found.estimates[found.against.estimate], -1.0 if found.against.at_least is None else 1.0
 
 
-Yardstick = ByMetric | ByFinding
+Yardstick = ByMetric | ByShifted | ByFinding
 
 
 def yardstick(remedy: Remedy, finding: Finding, context: Context) -> Yardstick:
     """What `remedy` for `finding` is judged by; of a gate, which is judged by closing, the subject's metric."""
     if remedy.yardstick == "finding":
         return ByFinding(finding.id)
+    if remedy.yardstick == "shifted":
+        return ByShifted(context.facts.metric)
     return ByMetric(ROW_SCORES.get(remedy.yardstick, context.facts.metric))

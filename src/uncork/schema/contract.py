@@ -19,7 +19,7 @@ from uncork.schema.artifacts import Request
 from uncork.schema.finding import Column, Measurement, NotApplicable, Tier
 
 Safety = Literal["safe", "checked", "advice"]
-Yardstick = Literal["metric", "log-loss", "wrong-answers", "gate", "finding", "tolerance"]
+Yardstick = Literal["metric", "log-loss", "wrong-answers", "gate", "finding", "tolerance", "shifted"]
 
 PROBE_SECTIONS = (
     "What it measures",
@@ -68,7 +68,8 @@ class Remedy:
 
     `yardstick`: what the remedy is judged by: the subject's "metric", a row score ("log-loss", "wrong-answers"), "gate"
     (the finding must close), "finding" (the figure that the finding's verdict comes from, measured again, must be
-    better), or "tolerance" (the metric must not be worse by δ: what is gained is elsewhere).
+    better), "tolerance" (the metric must not be worse by δ: what is gained is elsewhere), or "shifted" (the metric, on
+    a third of the labelled shifted rows; it gets another third, and the last proves).
     `fits_on_validation`: it then gets half of validation and is judged on the rest.
     `price`: (subject, seeds) → trainings by the recipe that the remedy, its models and its controls take.
     `combines`: its model is made of several, or stands around another, which training again would undo: tried after
@@ -95,8 +96,12 @@ class Remedy:
 
     @property
     def hands_over(self) -> bool:
-        """Whether it sets on validation which rows are answered: after all else, since it has to know the model."""
-        return self.fits_on_validation and self.yardstick in ("wrong-answers", "finding")
+        """Whether it sets on validation which rows are answered: after all else, since it has to know the model.
+
+        One that is judged by its finding and tried unasked changes the model, as `retrain-last-layer`.
+        """
+        by_finding = self.yardstick == "finding" and self.on_request
+        return self.fits_on_validation and (self.yardstick == "wrong-answers" or by_finding)
 
 
 @dataclass(frozen=True)
