@@ -18,7 +18,10 @@ _BLOCK = 65_536  # rows widened to 32 bits at a time
 
 def probabilities(passed: PassData) -> Float[np.ndarray, "n k"]:
     """Softmax of the logits in 32 bits."""
-    result: Float[np.ndarray, "n k"] = softmax(passed.logits.astype(np.float32), axis=1)
+    result = np.empty(passed.logits.shape, np.float32)
+    for start in range(0, len(passed), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        result[block] = softmax(passed.logits[block].astype(np.float32), axis=1)
     return result
 
 

@@ -6,7 +6,8 @@ Tries a weak and a strong change of what the rows are: pictures (n, h, w) or (n,
 in 28, with and without turning half of them left to right; numbers of a table with Gaussian noise of .1 or .3 standard
 deviations; texts with a tenth or a fifth of their words left out. The one that leaves the lowest loss on a fifth of
 train that is held out (unchanged; classes balanced, groups together; log-loss at its best temperature) is used to train
-again on all of it. An `augment` that the recipe has already stays, and comes first.
+again on all of it. Views of rows that `missing-invariance` found to gain most, or to be taken worst, are tried first,
+and of the others as many as make four. An `augment` that the recipe has already stays, and comes first.
 
 Why it helps
 ------------
@@ -43,13 +44,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from uncork.derived.invariance import best_way, lost
 from uncork.models.tensors import to_tensors
+from uncork.models.views import kinds_of
 from uncork.remedies._contract import Case, Treated, remedy
 from uncork.remedies._recipe import again, best_held_out, needs_settings
 from uncork.remedies._retrain import retrained
 from uncork.schema.errors import Unavailable
 from uncork.schema.subject import Subject
-from uncork.train.augment import Flip, InTurn, Noise, Shift, WordDropout
+from uncork.train.augment import Flip, InTurn, Noise, RandomView, Shift, WordDropout
 from uncork.train.recipe import Recipe
 
 MOST_TRIED = 4
@@ -78,6 +81,19 @@ def changes_of(subject: Subject) -> dict[str, Callable[..., Any]]:
     return tried
 
 
+def named_by_finding(case: Case) -> dict[str, Callable[..., Any]]:
+    """The views of rows that gain most in the mean, and of those that keep labels the ones taken worst."""
+    data, train = case.artifacts.get("invariance"), case.subject.train
+    if data is None:
+        return {}
+    losses = {way: lost(data, way).low or 0.0 for way, grounds in enumerate(data.grounds) if grounds}
+    worst = max(losses, key=lambda way: losses[way], default=-1)
+    ways = [best_way(data, case.subject.metric)[0], worst if losses.get(worst, 0.0) > 0 else -1]
+    there = kinds_of(train.take(np.arange(min(_TRIAL_ROWS, len(train)))))
+    chosen = [data.names[way] for way in ways if way >= 0 and data.names[way] in there]
+    return {f"views of rows: {name}": RandomView(name) for name in dict.fromkeys(chosen)}
+
+
 def with_change(recipe: Recipe, change: Callable[..., Any]) -> Recipe:
     own = recipe.augment
     return recipe.replace(augment=change if own is None else InTurn((own, change)))
@@ -97,7 +113,7 @@ def price(subject: Subject, seeds: int) -> float:
 )
 def apply(case: Case) -> Treated:
     recipe = needs_settings(case.subject, "training on changed rows")
-    tried = changes_of(case.subject)
+    tried = dict([*named_by_finding(case).items(), *changes_of(case.subject).items()][:MOST_TRIED])
     others = [with_change(recipe, change) for change in tried.values()]
     best = best_held_out(case, [recipe, *others])
     if best == 0:

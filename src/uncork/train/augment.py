@@ -10,7 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+
+from uncork.models.views import views
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,27 @@ class WordDropout:
         draws = torch.rand(len(words), generator=generator).tolist()
         kept = [word for word, drawn in zip(words, draws, strict=True) if drawn >= self.share]
         return " ".join(kept or words[:1])
+
+    def __call__(self, batch: Any, generator: torch.Generator) -> Any:
+        return batch
+
+
+@dataclass(frozen=True)
+class RandomView:
+    """Shows each row, before it is preprocessed, as it is or in one of its views `name` (see `uncork.models.views`)."""
+
+    name: str
+
+    def rows(self, batch: Any, generator: torch.Generator) -> Any:
+        known = views(self.name)
+        drawn = torch.randint(len(known) + 1, (len(batch),), generator=generator).numpy()
+        out = list(batch)
+        for k, view in enumerate(known):
+            at = np.flatnonzero(drawn == k)
+            seen = view([batch[i] for i in at] if isinstance(batch, list) else batch[at]) if len(at) else ()
+            for i, row in zip(at, seen, strict=True):
+                out[i] = row
+        return out if isinstance(batch, list) else np.stack(out)
 
     def __call__(self, batch: Any, generator: torch.Generator) -> Any:
         return batch
