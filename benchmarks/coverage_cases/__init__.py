@@ -116,7 +116,7 @@ def simulate(case: Case, size: int, draws: int) -> Cell:
 
 
 def all_cases() -> tuple[Case, ...]:
-    from coverage_cases import deviation, flags, guarantees, means, pool, predicted, scores, seeds, shares
+    from coverage_cases import deviation, flags, guarantees, labels, means, pool, predicted, scores, seeds, shares
 
-    modules = (shares, means, scores, guarantees, seeds, predicted, pool, deviation, flags)
+    modules = (shares, means, scores, guarantees, seeds, labels, predicted, pool, deviation, flags)
     return tuple(case for module in modules for case in module.CASES)

@@ -13,11 +13,11 @@ from uncork import BadInput, Metric, Split, Subject, acquire
 from uncork.cli.app import main
 from uncork.models.base import from_probabilities
 from uncork.remedies._contract import one_by_one
-from uncork.run.acquire import bought, simulated, surely_best
+from uncork.run.acquire import simulated, surely_best
 from uncork.run.admit import admit
 from uncork.schema.errors import Unavailable
 from uncork.schema.finding import Estimate
-from uncork.train.acquire import STRATEGIES, margin
+from uncork.train.acquire import STRATEGIES, bought, margin
 
 X = np.random.default_rng(0).normal(size=(2000, 20))
 
@@ -76,7 +76,7 @@ def test_every_strategy_starts_alike_and_buys_as_much() -> None:
     context = admit(subject_of(EASY, recipe=counting), describe_only=False, seed=0, fan=one_by_one).context
     found = bought(context.subject, context.facts.classes, np.arange(90), 60, 0)
     assert sizes == [90, 150, 150, 150, 150]
-    assert found.keys() == STRATEGIES.keys()
+    assert set(found) == {"start", *STRATEGIES}
     assert {logits.shape for logits in found.values()} == {(700, 2)}
 
 

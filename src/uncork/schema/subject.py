@@ -34,7 +34,8 @@ THREATS = ("linf", "l2")
 class Subject:
     """A model, its data, how it was trained, and the metric its user cares for.
 
-    `model`: a torch module, a scikit-learn estimator, or `Predictions()` where splits hold probabilities.
+    `model`: a torch module or program, a scikit-learn estimator, the path of a model's file (see `load_model`), or
+    `Predictions()` where splits hold probabilities.
     `test`, `validation`, `train`: `Split`s. Without `validation`, half of test is set aside for it.
     `recipe`: how the model was trained; without it nothing that retrains can be measured.
     `metric`: a name or a `Metric`. `classes`: names of the classes in the order of the outputs.

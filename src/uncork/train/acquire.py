@@ -1,6 +1,6 @@
-"""Which rows to label next: orders of a pool of unlabelled rows, by what a model says of them.
+"""Which rows to label next: orders of a pool of unlabelled rows, by what a model says of them, and models of these.
 
-All are pure functions of arrays and a generator; they return positions of rows, the one to label first first.
+Strategies are pure functions of arrays and a generator; they return positions of rows, the one to label first first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import softmax
+
+from uncork.data.split import Split
+from uncork.models.adapt import as_model
+from uncork.models.aligned import aligned
+from uncork.models.base import BATCH, Model
+from uncork.schema.seeds import generator
+from uncork.schema.subject import Subject
+from uncork.train.loop import fit_any
+from uncork.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -89,3 +98,39 @@ def badge(
 
 Strategy = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
 STRATEGIES: dict[str, Strategy] = {"random": at_random, "margin": margin, "typical": typical, "badge": badge}
+
+
+def bought(
+    subject: Subject, classes: tuple[str, ...], start: np.ndarray, added: int, seed: int, further: int = 0
+) -> dict[str, np.ndarray]:
+    """Logits (v, K) on validation by a model of the rows in `start`, "start", and of those with what each strategy
+    adds, by its name; with `further`, by "further", one of so many random rows, which hold those of "random".
+
+    All take the steps of the recipe on all of train, from one seed.
+    """
+    train, validation = subject.train, subject.validation
+    settings = {}
+    if isinstance(subject.recipe, Recipe):
+        settings = {"steps": subject.recipe.steps(len(train)), "preprocess": subject.preprocess}
+
+    def model_of(rows: np.ndarray) -> Model:
+        fitted = fit_any(subject.recipe, train.subset(rows), seed, **settings)
+        model = as_model(fitted, "classification", preprocess=subject.preprocess, features=subject.features)
+        model.outputs(train.take(rows[:1]))  # a torch module tells its number of outputs when it has run
+        return aligned(model, classes)
+
+    first, rest = model_of(start), np.setdiff1d(np.arange(len(train)), start)
+    logits, features = answers(first, train.subset(rest))
+    chosen = {name: choose(logits, features, added, generator(seed, name)) for name, choose in STRATEGIES.items()}
+    if further:
+        chosen["further"] = at_random(logits, features, further, generator(seed, "random"))
+    made = {name: model_of(np.concatenate([start, rest[rows]])) for name, rows in chosen.items()}
+    return {name: answers(model, validation)[0] for name, model in {"start": first, **made}.items()}
+
+
+def answers(model: Model, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """(logits, features) of every row; the logits stand for features where the model has none."""
+    outputs = [model.outputs(batch, features=True) for _, batch in split.batches(BATCH)]
+    logits = np.concatenate([out.logits for out in outputs])
+    features = [out.features for out in outputs if out.features is not None]
+    return logits, np.concatenate(features) if len(features) == len(outputs) else logits
