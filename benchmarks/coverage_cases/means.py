@@ -14,6 +14,7 @@ from uncork.stats.means import difference, mean
 from uncork.stats.multiplicity import lower_bound
 from uncork.stats.power import detectable
 from uncork.stats.quantiles import median, quantile
+from uncork.stats.ratios import geometric_mean
 from uncork.stats.simultaneous import together
 
 FAMILY = 8
@@ -62,6 +63,11 @@ def middle(rng: np.random.Generator, n: int) -> Draw:
 def percentile(rng: np.random.Generator, n: int) -> Draw:
     """The 90th percentile of log-normal values."""
     return held(quantile(rng.lognormal(size=n), 0.9, unit="x"), float(np.exp(stats.norm.ppf(0.9))))
+
+
+def factors(rng: np.random.Generator, n: int) -> Draw:
+    """n / 20 log-normal ratios with a median of 2, as of training seeds."""
+    return held(geometric_mean(2 * rng.lognormal(sigma=0.5, size=n // 20), unit="x"), 2)
 
 
 def f1(rng: np.random.Generator, n: int, each: int = 1) -> Draw:
@@ -125,6 +131,7 @@ CASES = (
     Case("means.mean (t over groups, rows added)", "groups of 5 copies, 4 % cost 5", costly_copies, promise="about"),
     Case("means.difference (Welch)", "n rows, and n / 5 of 3 times the s.d.", two_samples, promise="about"),
     Case("quantiles.median", "log-normal rows", middle),
+    Case("ratios.geometric_mean", "n / 20 log-normal ratios", factors, promise="about"),
     Case("quantiles.quantile", "90th percentile of log-normal rows", percentile),
     Case("bootstrap (BCa, percentile at 10,000)", "F1 over rows", f1, promise="about", draws=1_000),
     Case(

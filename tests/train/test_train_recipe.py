@@ -27,7 +27,7 @@ def test_steps(rows, expected):
         ({"lr": 0.0}, "recipe.lr is 0.0: give a learning rate above 0"),
         ({"lr": float("nan")}, "recipe.lr is nan"),
         ({"weight_decay": -1.0}, "recipe.weight_decay is -1.0"),
-        ({"optimizer": "lion"}, "recipe.optimizer is 'lion': use one of adamw, adam, sgd"),
+        ({"optimizer": "lion"}, "recipe.optimizer is 'lion': use one of adamw, adam, sgd, muon, soap"),
         ({"schedule": "linear"}, "recipe.schedule is 'linear': use one of cosine, constant, step"),
         ({"loss": "mse"}, "recipe.loss is of type str: give a callable"),
         ({"build": 3}, "recipe.build is of type int: give a callable"),

@@ -19,6 +19,7 @@ from uncork.models.torch_model import evaluating
 from uncork.schema.errors import BadInput, UncorkError
 from uncork.schema.seeds import generator, integer_seed
 from uncork.train.losses import Targets
+from uncork.train.optimizers import make_optimizer
 from uncork.train.recipe import Recipe
 
 EVALUATION_ROWS = 1024
@@ -111,7 +112,7 @@ def fit(
                     break
         best.restore()
         if mean.restore():
-            _settle_norms(module, outputs, epoch_batches(len(train), recipe.batch_size, seed, epoch=len(history)))
+            settle_norms(module, outputs, epoch_batches(len(train), recipe.batch_size, seed, epoch=len(history)))
     return Trained(module.eval(), step, history, stopped_early=step < total, validation_loss=judgements)
 
 
@@ -179,7 +180,7 @@ class _Mean:
 
 
 @torch.no_grad()
-def _settle_norms(module: nn.Module, outputs: Callable[[np.ndarray], Any], batches: Iterator[np.ndarray]) -> None:
+def settle_norms(module: nn.Module, outputs: Callable[[np.ndarray], Any], batches: Iterator[np.ndarray]) -> None:
     """BatchNorm's running statistics become the mean over these batches; all else is in eval mode as they pass."""
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
     momenta = [norm.momentum for norm in norms]
@@ -240,22 +241,6 @@ def lr_factor(schedule: str, step: int, total: int) -> float:
     if schedule == "step":
         return 0.1 ** ((2 * step >= total) + (4 * step >= 3 * total))
     return 1.0
-
-
-def make_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
-    """Weight decay holds for matrices and kernels; biases and norms (one dimension or none) are spared."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    if not parameters:
-        raise BadInput("recipe.build makes a module that has no parameters to train: check requires_grad")
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9)
-    maker = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return maker(groups, lr=recipe.lr)
 
 
 def _forward(

@@ -19,8 +19,9 @@ from uncork.data.split import Split
 from uncork.models.tensors import call, place, reference, to_tensors
 from uncork.schema.errors import BadInput, MissingExtra, Unavailable, UncorkError
 from uncork.schema.seeds import generator, integer_seed
-from uncork.train.loop import lr_factor, make_optimizer
+from uncork.train.loop import lr_factor
 from uncork.train.losses import Targets
+from uncork.train.optimizers import make_optimizer
 from uncork.train.recipe import Recipe
 
 EPSILON = 8.0  # the largest of the usual budgets: what the literature on images states, and where accuracy survives

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from uncork.data.split import Split
 
-OPTIMIZERS = ("adamw", "adam", "sgd")
+OPTIMIZERS = ("adamw", "adam", "sgd", "muon", "soap")
 SCHEDULES = ("cosine", "constant", "step")
 _USUAL_DECAY = {"adamw": 0.01}  # 5e-4 where it is a penalty in the loss
 
@@ -30,7 +30,8 @@ class Recipe:
     `loss`: `(outputs, y) -> loss of each row, or their mean`; None for cross-entropy where y holds classes, squared
     error where it holds floats. `augment`: `(batch tensor, torch.Generator) -> batch tensor`, after preprocess, on
     the CPU; where it has a method `rows`, that gets and gives the batch before preprocess. `weight_decay` spares biases
-    and norms; "sgd" has momentum .9. Raises BadInput for values out of range.
+    and norms; "sgd" has momentum .9; `train/optimizers.py` tells of "muon" and "soap". Raises BadInput for values out
+    of range.
     """
 
     build: Callable[..., nn.Module]

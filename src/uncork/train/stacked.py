@@ -22,8 +22,9 @@ from uncork.data.split import Split
 from uncork.models.tensors import REFUSALS, call, place, reference, to_tensors
 from uncork.schema.errors import BadInput, UncorkError
 from uncork.schema.seeds import integer_seed
-from uncork.train.loop import _finite, epoch_batches, lr_factor, make_optimizer
+from uncork.train.loop import _finite, epoch_batches, lr_factor
 from uncork.train.losses import Targets
+from uncork.train.optimizers import PRECONDITIONED, make_optimizer
 from uncork.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def stackable(recipe: Recipe, train: Split, preprocess: Callable[[Any], Any] | N
     """
     if recipe.augment is not None:
         return "recipe.augment draws random numbers for each member"
+    if recipe.optimizer in PRECONDITIONED:
+        return f"recipe.optimizer {recipe.optimizer!r} looks at each net's matrices as a whole"
     rows = np.arange(min(TRIAL_ROWS, len(train)))
     some = max(1, len(rows) // 2)
     with torch.random.fork_rng(devices=[]):
