@@ -272,6 +272,11 @@ BAD: dict[str, tuple[Callable[[], None], dict[str, Any], str]] = {
         "test.parquet: column 'job' holds dates, but texts in train.csv",
     ),
     "no target": (dropped("y"), {}, "test.parquet has no column 'y': it has age, job, when, who"),
+    "the target under another name": (
+        lambda: rows(400, 1).rename(columns={"y": "label"}).to_parquet("test.parquet"),
+        {},
+        "test.parquet has no column 'y': it has",
+    ),
     "no target named": (
         nothing,
         {"named": {}},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from uncork.data import images
 from uncork.data.images import image_folder
 from uncork.data.split import Split
 from uncork.gather._contract import gatherers
@@ -163,6 +165,21 @@ def test_a_file_damaged_later_is_named(folder):
     cut(folder / "cat" / "01.png")
     with pytest.raises(BadInput, match=r"cat/01\.png can't be decoded \(.*: replace or remove it"):
         split.take(np.array([0]))
+
+
+@pytest.mark.parametrize("kept", [images.KEPT, 0])
+def test_small_folders_are_decoded_once(folder, monkeypatch, kept):
+    decoded = []
+    monkeypatch.setattr(images, "KEPT", kept)
+    monkeypatch.setattr(images, "_decoded", lambda *given, of=images._decoded: decoded.append(given[1]) or of(*given))
+    split = image_folder(folder)
+    first = split.take(np.array([5, 5, 2]))
+    again = pickle.loads(pickle.dumps(split))
+    np.testing.assert_array_equal(split.take(np.array([2, 5])), first[[2, 0]])
+    assert len(decoded) == (2 if kept else 5)
+    first += 1  # a batch is the caller's own
+    np.testing.assert_array_equal(again.take(np.array([2])), split.take(np.array([2])))
+    assert len(pickle.dumps(split)) < 20_000  # names, no pixels
 
 
 def test_a_whole_jpeg_with_something_after_its_end_is_kept(tmp_path):

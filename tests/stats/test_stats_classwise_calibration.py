@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.special import softmax
 from stats_helpers import accept
 
+from uncork.stats import classwise_calibration
 from uncork.stats.calibration import calibration_error, equal_mass_bins
 from uncork.stats.classwise_calibration import (
     classwise_bins,
@@ -54,6 +55,27 @@ def test_null_is_what_calibrated_models_show() -> None:
     assert (np.diff(null) >= 0).all()
     assert abs(null.mean() - np.mean(apart)) < 4 * np.hypot(stats.sem(null), stats.sem(apart))
     assert null.std() == pytest.approx(np.std(apart), rel=0.2)
+
+
+def test_null_of_many_rows_is_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means of 400 draws within 4 s.e. of those in one block (chance 6e-5)."""
+    p, _ = drawn(300, 1)
+    which = classwise_bins(p)
+    whole = classwise_null(p, which, np.random.default_rng(2), draws=400)
+    monkeypatch.setattr(classwise_calibration, "_VALUES", 4 * 70)  # four blocks of 70 rows and one of 20
+    blocks = classwise_null(p, which, np.random.default_rng(3), draws=400)
+    assert abs(whole.mean() - blocks.mean()) < 4 * np.hypot(stats.sem(whole), stats.sem(blocks))
+    assert blocks.std() == pytest.approx(whole.std(), rel=0.2)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5, 8, 100])
+def test_halving_counts_what_lies_below(columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    sums = np.cumsum(rng.integers(0, 3, (40, columns)).astype(float), axis=1)  # with ties
+    rows = rng.integers(0, 40, 200)
+    limit = rng.integers(-1, int(sums.max()) + 2, 200).astype(float)
+    brute = (sums[rows] <= limit[:, None]).sum(axis=1)
+    np.testing.assert_array_equal(classwise_calibration._below(sums, rows, limit), brute)
 
 
 def test_bins_stay_inside_the_predicted_class() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
 from collections import Counter
@@ -18,6 +19,7 @@ from uncork.data.split import Split
 from uncork.schema.errors import BadInput, MissingExtra
 
 MODES = ("RGB", "L")
+KEPT = 2**28  # bytes of decoded images up to which they are kept
 UNREADABLE = 0.01  # share of the images from which on a folder is refused
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
 #: What Pillow may try: no format that runs another program (EPS) or is a document.
@@ -111,7 +113,10 @@ class Files(Protocol):
 
 
 class Images(Source):
-    """Files (paths, or their bytes) as uint8 (b, h, w, 3), or (b, h, w) of mode "L"; each is read as it is taken."""
+    """Files (paths, or their bytes) as uint8 (b, h, w, 3), or (b, h, w) of mode "L"; each is read as it is taken.
+
+    Of up to 256 MB in all the pixels are kept, so that training reads each file once.
+    """
 
     def __init__(
         self,
@@ -124,13 +129,27 @@ class Images(Source):
     ) -> None:
         self._files, self._names, self._kept, self._place = files, names, kept, place
         self._shape, self._mode = shape, mode
+        self._pixels: np.ndarray | None = None
+        self._read: np.ndarray | None = None  # which rows' pixels are there
 
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_pixels": None, "_read": None}  # workers read the files themselves
+
     def take(self, rows: np.ndarray) -> np.ndarray:
-        shape = self._shape if self._mode == "L" else (*self._shape, 3)
-        batch = np.empty((len(rows), *shape), np.uint8)
+        size = (*self._shape,) if self._mode == "L" else (*self._shape, 3)
+        if len(self) * math.prod(size) > KEPT:
+            return self._decoded(rows, np.empty((len(rows), *size), np.uint8))
+        if self._pixels is None or self._read is None:
+            self._pixels, self._read = np.empty((len(self), *size), np.uint8), np.zeros(len(self), bool)
+        new = np.unique(rows[~self._read[rows]])
+        self._pixels[new] = self._decoded(new, np.empty((len(new), *size), np.uint8))
+        self._read[new] = True
+        return np.asarray(self._pixels[rows])
+
+    def _decoded(self, rows: np.ndarray, batch: np.ndarray) -> np.ndarray:
         for i, row in enumerate(self._kept[rows]):
             try:
                 batch[i] = _decoded(self._files[row], self._names[row], self._shape, self._mode)

@@ -14,6 +14,7 @@ from uncork.data.labels import listed
 from uncork.data.pixels import SCALES, Pixels
 from uncork.data.read import TABLES, column_names, read_split, table_split
 from uncork.data.split import Split
+from uncork.data.tables import missing_column
 from uncork.models.adapt import _task_of
 from uncork.models.load import load_model
 from uncork.models.onnx_model import OnnxModel
@@ -137,6 +138,9 @@ def _aligned(tables: Mapping[str, Path], named: Mapping[str, str], columns: Sequ
         # Rows beside the model's own may come without labels, ids and the like.
         beside: dict[str, Any] = {w: c for w, c in named.items() if name in SPLITS or c in there[name] or w == "text"}
         beside.setdefault("target", None)
+        for column in beside.values():
+            if column is not None and column not in there[name]:
+                raise missing_column(tables[name], column, there[name])
         if "text" not in named:
             if columns is None:
                 own = [column for column in there[name] if column not in named.values()]

@@ -13,6 +13,8 @@ from uncork.stats.calibration import BINS, calibration_error, equal_mass_bins
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
+_VALUES = 2**22  # probabilities widened to 64 bits at a time
+
 
 def top_label_bins(confidence: Float[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """Equal-mass bins inside each predicted class, numbered through."""
@@ -80,7 +82,7 @@ def classwise_ece(
     Source: Kull et al., NeurIPS 2019, §2.
     """
     n, classes = probability.shape
-    hits = np.bincount(_cells(which)[np.arange(n), y], minlength=classes * BINS)
+    hits = np.bincount(which[np.arange(n), y] + BINS * y, minlength=classes * BINS)
     return float(np.abs(_expected(probability, which) - hits).sum() / (n * classes))
 
 
@@ -96,26 +98,51 @@ def classwise_null(
     Labels are drawn from the probabilities, which are kept with their bins. Unit: one row, independent.
     """
     n, classes = probability.shape
-    rows = np.arange(n)
-    cells, expected = _cells(which), _expected(probability, which)
+    counts = np.zeros((draws, classes * BINS), np.int64)
+    size = max(1, _VALUES // classes)
+    for start in range(0, n, size):
+        block = slice(start, start + size)
+        _draw(probability[block], which[block], rng, counts)
+    return np.sort(np.abs(_expected(probability, which) - counts).sum(axis=1) / (n * classes))
+
+
+def _draw(
+    probability: Float[np.ndarray, "n k"],
+    which: Int[np.ndarray, "n k"],
+    rng: np.random.Generator,
+    counts: Int[np.ndarray, "draws cells"],
+) -> None:
+    """Adds to `counts` how many of these rows' labels fall into each bin of their class, draw by draw."""
+    classes = probability.shape[1]
+    rows = np.arange(len(probability))
+    cells = which + BINS * np.arange(classes)
     top = probability.argmax(axis=1)
     sure = probability[rows, top].astype(np.float64)
     others = probability.astype(np.float64)
     others[rows, top] = 0
     np.cumsum(others, axis=1, out=others)
-    all_top = np.bincount(cells[rows, top], minlength=classes * BINS)
-    found = np.empty(draws)
-    for i in range(draws):
+    of_top = cells[rows, top]
+    all_top = np.bincount(of_top, minlength=classes * BINS)
+    for count in counts:
         # Most rows fall to their likeliest class: only the others have to be drawn at length.
-        u = rng.random((n,))
+        u = rng.random(len(rows))
         missed = np.flatnonzero(u >= sure)
-        rest = others[missed]
         part = (u[missed] - sure[missed]) / (1 - sure[missed])
-        label = (rest <= part[:, None] * rest[:, -1:]).sum(axis=1)
-        moved = np.bincount(cells[missed, label], minlength=classes * BINS)
-        moved -= np.bincount(cells[missed, top[missed]], minlength=classes * BINS)
-        found[i] = np.abs(expected - all_top - moved).sum()
-    return np.sort(found / (n * classes))
+        label = _below(others, missed, part * others[missed, -1])
+        count += all_top + np.bincount(cells[missed, label], minlength=classes * BINS)
+        count -= np.bincount(of_top[missed], minlength=classes * BINS)
+
+
+def _below(sums: Float[np.ndarray, "n k"], rows: Int[np.ndarray, " m"], limit: Float[np.ndarray, " m"]) -> np.ndarray:
+    """(m,) how many of the rising values of each of these rows are at most its limit, by halving."""
+    flat, start = sums.ravel(), rows * sums.shape[1]
+    low, high = np.zeros(len(rows), np.int64), np.full(len(rows), sums.shape[1])
+    for _ in range(int(sums.shape[1]).bit_length()):
+        middle = (low + high) >> 1
+        # Where the search has ended, low = high may stand behind the row's last value: it is not moved.
+        under = (low < high) & (flat[start + np.minimum(middle, sums.shape[1] - 1)] <= limit)
+        low, high = np.where(under, middle + 1, low), np.where(under, high, middle)
+    return low
 
 
 def worst(errors: Sequence[Estimate]) -> int | None:
@@ -125,11 +152,6 @@ def worst(errors: Sequence[Estimate]) -> int | None:
     """
     known = [k for k, e in enumerate(errors) if e.low is not None and e.value is not None]
     return max(known, key=lambda k: (errors[k].low, errors[k].value), default=None)
-
-
-def _cells(which: Int[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
-    cells: Int[np.ndarray, "n k"] = which + BINS * np.arange(which.shape[1])
-    return cells
 
 
 def _expected(probability: Float[np.ndarray, "n k"], which: Int[np.ndarray, "n k"]) -> Float[np.ndarray, " cells"]:
