@@ -26,6 +26,8 @@ COLUMNS = {
     "stubborn-mistakes": "trust",
     "unrecognised-inputs": "trust",
     "excess-capacity": "cost",
+    "ill-conditioning": "cost",
+    "label-cost": "cost",
     "wasted-compute": "cost",
 }
 

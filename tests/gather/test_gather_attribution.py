@@ -369,7 +369,7 @@ def test_what_can_not_be_told(context_of: Make, monkeypatch: pytest.MonkeyPatch)
     for given, why in (
         ({"model": Predictions(), **splits(p, y)}, "only predictions were given"),
         ({"model": reader, **splits(_texts(texts), y)}, "text or categories"),
-        ({"model": embedded, **splits(tokens, y)}, "tokens or whole numbers"),
+        ({"model": embedded, **splits(tokens, y)}, "tokens, whole numbers or several inputs"),
         ({"model": nn.Linear(4, 1), "metric": "rmse", **splits(rows_of((4,)), rows_of((), 120))}, "a regression"),
     ):
         context = context_of(**given)

@@ -132,10 +132,9 @@ def _merged(probes: Sequence[Probe], context: Context, limit: Pool | None) -> tu
     if pool is not None:
         wanted[pool if limit is None else pool.within(limit)] = readers
     known = gatherers()
-    return tuple(
-        Planned(request, _price(known, request, context), tuple(ids))
-        for request, ids in sorted(wanted.items(), key=lambda item: (_price(known, item[0], context), item[0].key()))
-    )
+    planned = [Planned(request, _price(known, request, context), tuple(ids)) for request, ids in wanted.items()]
+    # In whole seconds, so that a warm-up a little slower doesn't change the order that a report shows.
+    return tuple(sorted(planned, key=lambda each: (int(min(each.seconds, 1e9)), each.request.key())))
 
 
 def _price(known: Mapping[type[Request], Any], request: Request, context: Context) -> float:
