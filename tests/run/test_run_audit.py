@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from run_helpers import FAST, rows, small, split, timeless
+from run_helpers import BY_WALL_TIME, FAST, rows, small, split, timeless
 
 from uncork import BadInput, Metric, Predictions, Split, Subject, audit
 from uncork.gather._contract import Training
@@ -59,7 +59,10 @@ def test_same_plan_same_seed_same_report() -> None:
 SOME = ("wrong-family", "split-shift", "mistuned-training")
 
 
-@pytest.mark.parametrize("id", [p if p in SOME else pytest.param(p, marks=pytest.mark.slow) for p in registered()])
+PROBES = [p if p in SOME else pytest.param(p, marks=pytest.mark.slow) for p in registered() if p not in BY_WALL_TIME]
+
+
+@pytest.mark.parametrize("id", PROBES)
 def test_a_probe_does_not_depend_on_which_others_ran(id: str, whole: Report) -> None:
     alone = audit(small(), out="alone", probes=[id], pool="off")
     (mine,) = timeless(alone)["findings"]
