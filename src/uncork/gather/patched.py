@@ -10,11 +10,11 @@ the first of the corrections alone, and with three, ten, thirty, and all of them
 
 How it streams
 --------------
-At most 1,500 rows of each half, a seeded sample, read in batches; their features stay in memory while it runs.
+At most 1,000 rows of each half, a seeded sample, read in batches; their features stay in memory while it runs.
 
 What it costs
 -------------
-One forward pass over at most 3,000 rows of validation and 400 more.
+One forward pass over at most 2,000 rows of validation and 400 more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from uncork.schema.errors import BadInput, Unavailable
 from uncork.schema.patches import Patches, PatchesData
 from uncork.schema.seeds import generator, integer_seed
 
-MOST_ROWS = 1_500
+MOST_ROWS = 1_000
 COUNTS = (1, 3, 10, 30)
 
 

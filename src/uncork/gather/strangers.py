@@ -2,8 +2,8 @@
 
 What it gathers
 ---------------
-Scores of strangeness (see `derived/strangeness.py`), as many as the model allows, of up to 2,000 rows of validation, up
-to 2,000 of the strangers that the user gave, and noise, 250 rows of each kind: uniform over the box of train's values,
+Scores of strangeness (see `derived/strangeness.py`), as many as the model allows, of up to 1,500 rows of validation, up
+to 1,500 of the strangers that the user gave, and noise, 250 rows of each kind: uniform over the box of train's values,
 and train's own values with every column shuffled for itself. Where the recipe may be trained, it is also trained
 without one class at a time, for up to five of those with 20 rows in validation, drawn at random: rows of that class are
 near strangers to that model. Scores are fitted to 3,000 rows of train. A half of the rows, by a hash of their ids or
@@ -49,7 +49,7 @@ from uncork.schema.seeds import generator, integer_seed
 from uncork.schema.strangers import KINDS, NOISE, Strangers, StrangersData
 from uncork.train.loop import fit_any
 
-KNOWN, GIVEN, OF_NOISE = 2000, 2000, 250
+KNOWN, GIVEN, OF_NOISE = 1500, 1500, 250
 FEWEST = 20  # rows of a class in validation, for it to be left out
 _HALVING = 23  # a seed of its own: validation may be one half of test by another
 _PAIR = 2e-9  # seconds that comparing one value of two rows takes
