@@ -144,6 +144,11 @@ def test_labels_go_by_name_where_the_model_names_its_outputs(saved):
     loud = DummyClassifier(strategy="prior").fit(np.zeros((N, 2)), np.char.upper(y))
     context = admit(Subject(loud, test=told), describe_only=True, seed=0, fan=Executor()).context
     assert context.subject.test.y.tolist()[:3] == [2, 1, 0]
+    foreign = DummyClassifier(strategy="prior").fit(np.zeros((N, 2)), np.array(["a", "b", "c"])[np.arange(N) % 3])
+    admitted = admit(Subject(foreign, test=told), describe_only=True, seed=0, fan=Executor())
+    assert "'world', 'sports', 'business' are taken for the model's 'a', 'b', 'c' by their order" in admitted.notes[0]
+    named = Subject(foreign, test=told, classes=["a", "b", "c"])
+    assert len(admit(named, describe_only=True, seed=0, fan=Executor()).notes) == len(admitted.notes) - 1
 
 
 def test_splits_whose_indices_stand_for_other_names_are_refused(saved, tmp_path):

@@ -79,6 +79,15 @@ def test_a_group_of_both_stays_one(names: list[Any], more: list[Any]) -> None:
     assert len(set(alone.tolist())) == 4
 
 
+def test_times_stay_where_both_have_them() -> None:
+    x = np.zeros((2, 1))
+    earlier, later = Split(x, [0, 1], times=[1, 2]), Split(x, times=[4, 3])
+    times = joined(earlier, later, np.ones(2, int)).times
+    assert times is not None
+    assert times.tolist() == [1, 2, 4, 3]
+    assert joined(earlier, Split(x), np.ones(2, int)).times is None
+
+
 def test_rows_of_two_kinds_are_refused() -> None:
     with pytest.raises(BadInput, match="rows that are array and rows that are text"):
         joined(Split(np.zeros((2, 1)), [0, 1]), Split(["a", "b"]), np.ones(2, int))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from uncork.models.adapt import adapt
 from uncork.models.base import logits_of
 from uncork.models.offset import Offset
 from uncork.remedies import adapt_batchnorm, fine_tune, reweight
+from uncork.run.admit import admit
+from uncork.run.executor import Executor
+from uncork.run.worth import seconds_of_training
 from uncork.schema.contract import Remedy
 from uncork.schema.errors import Unavailable
 from uncork.schema.seeds import generator
@@ -127,6 +131,10 @@ def test_fine_tuning_without_recipe_or_train(subject: Subject, case_of: CaseOf) 
     treated = fine_tune.apply.apply(case)
     assert "lr 0.0001" in treated.changes
     assert fine_tune.apply.control(case, treated).subject is bare
+    # Six models see a third of the 100 rows in each of 15 epochs; a training is one epoch over the 100, 3 passes each.
+    assert fine_tune.apply.price(bare, 3) == pytest.approx(6 * 15 / 3)
+    context = admit(bare.replace(test=drawn(30, 4)), describe_only=False, seed=0, fan=Executor()).context
+    assert seconds_of_training(replace(context, seconds_per_row=0.01), None) == pytest.approx(3 * 100 * 0.01)
     frozen = nn.Sequential(nn.Linear(6, 3)).requires_grad_(False)
     made = trained(fine_tune.apply.apply(case_of(bare.replace(model=frozen), n_classes=3))).model
     assert not torch.equal(made[0].weight, frozen[0].weight)

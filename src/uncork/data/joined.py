@@ -50,7 +50,7 @@ def joined(split: Split, more: Split, y: np.ndarray) -> Split:
     """`split` with the rows of `more` after its own, labelled `y` (len(more),). The rows of `split` keep their ids.
 
     Those of `more` get new ids. Where `split` has groups they keep theirs, and one named in both is one group; where
-    `more` has none, each row is a group of its own. Raises BadInput where rows of the two are of different kinds.
+    `more` has none, each row is a group of its own. Times stay where both splits have them. Raises BadInput where rows of the two are of different kinds.
     """
     assert split.y is not None
     ids = np.concatenate([split.ids, _new(split.ids, len(more))])
@@ -58,7 +58,9 @@ def joined(split: Split, more: Split, y: np.ndarray) -> Split:
     if split.groups is not None:
         theirs = _new(split.groups, len(more)) if more.groups is None else more.groups
         groups = np.concatenate([split.groups, theirs])
-    return Split(Joined(split, more), np.concatenate([split.y, y]), ids=ids, groups=groups)
+    timed = split.times is not None and more.times is not None
+    times = np.concatenate([split.times, more.times]) if timed else None
+    return Split(Joined(split, more), np.concatenate([split.y, y]), ids=ids, groups=groups, times=times)
 
 
 def _new(names: np.ndarray, n: int) -> np.ndarray:

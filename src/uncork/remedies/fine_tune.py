@@ -89,8 +89,8 @@ class TunedOn:
 
 
 def price(subject: Subject, seeds: int) -> float:
-    """In trainings by the recipe; one of a recipe whose steps are not known, for want of better."""
-    if not isinstance(subject.recipe, Recipe) or subject.train is None or subject.shifted is None:
+    """In trainings by the recipe; without one in epochs over train, or over shifted where there is no train either."""
+    if subject.shifted is None:
         return 2.0 * seeds
     return 2.0 * seeds * _share(subject, len(subject.shifted) / 3)
 
@@ -135,8 +135,9 @@ def tuned(case: Case, split: Split, what: str) -> Treated:
 
 
 def _share(subject: Subject, rows: float) -> float:
-    """Steps of a batch of BATCH over the recipe's steps of its own batches, in rows seen; 1 where that isn't known."""
-    if not isinstance(subject.recipe, Recipe) or subject.train is None:
+    """Rows seen over those that a training by the recipe sees; 1 for a callable, of which that isn't known."""
+    if subject.recipe is None or subject.train is None:
+        return EPOCHS * rows / len(subject.train if subject.train is not None else subject.shifted)
+    if not isinstance(subject.recipe, Recipe):
         return 1.0
-    seen = subject.recipe.steps(len(subject.train)) * subject.recipe.batch_size
-    return EPOCHS * rows / seen
+    return EPOCHS * rows / (subject.recipe.steps(len(subject.train)) * subject.recipe.batch_size)

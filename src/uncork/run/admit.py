@@ -62,6 +62,7 @@ def admit(subject: Any, *, describe_only: bool, seed: int, fan: Fan) -> Admitted
     task = infer_task(subject)
     model = adapt(subject, task)
     if task == "classification":
+        told += _by_position(subject, model)
         subject = _with_indices(subject, model)
     else:
         subject = _with_floats(subject)
@@ -219,6 +220,22 @@ def _by_name(split: Split, place: str, names: Sequence[str], told: bool) -> np.n
             "all splits the same classes"
         )
     return y
+
+
+def _by_position(subject: Subject, model: Model) -> tuple[str, ...]:
+    """That the data's classes and the model's bear other names, so that labels go by their order."""
+    own = model.classes
+    if subject.classes is not None or own is None:
+        return ()
+    known = {name.casefold() for name in own}
+    given = [split.classes for name in LABELLED if (split := getattr(subject, name)) is not None and split.classes]
+    for names in given:
+        if len(names) == len(own) and known.isdisjoint(name.casefold() for name in names):
+            return (
+                f"the data's classes {listed(names)} are taken for the model's {listed(own)} by their order: where "
+                "that is another one, give Subject(classes=[...]) in the order of the outputs",
+            )
+    return ()
 
 
 def _named_by_data(subject: Subject, outputs: int) -> Sequence[str] | None:

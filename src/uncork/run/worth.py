@@ -73,10 +73,14 @@ def _open(finding: Finding, delta: float) -> bool:
 
 
 def seconds_of_training(context: Context, timed: Mapping[str, Any] | None) -> float:
-    """Seconds of one training: as the audit timed it, else from the speed of a forward pass, a callable by doing it."""
+    """Seconds of one training: as the audit timed it, else from the speed of a forward pass, a callable by doing it.
+
+    Without a recipe, of one epoch over train, or over the shifted rows where there is no train either.
+    """
     subject, recipe = context.subject, context.subject.recipe
     if recipe is None or subject.train is None:
-        return 0.0
+        rows = subject.train if subject.train is not None else subject.shifted
+        return 0.0 if rows is None else STEP * len(rows) * context.seconds_per_row
     # The audit's is of one among many that were trained at once, or of a head alone, where that was possible.
     known = float(timed["training"][""].seconds) if timed is not None and "" in timed["training"] else 0.0
     if isinstance(recipe, Recipe):
