@@ -1,6 +1,6 @@
 """Colour that tells the digit in train and misleads later, digits turned on their side, a word that gives a class away.
 
-UNCORK_SHARED=../shared python -m benchmarks.shortcuts     # writes docs/shortcuts.md; about 7 minutes of CPU
+UNCORK_SHARED=../shared/data python -m benchmarks.shortcuts    # writes docs/shortcuts.md; about 7 minutes of CPU
 python -m benchmarks.shortcuts --quick                     # smaller nets and splits; prints the page
 """
 
@@ -41,7 +41,7 @@ from uncork.stats.means import difference
 from uncork.stats.score import gain
 from uncork.train.augment import RandomView
 
-SHARED = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+SHARED = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[2] / "shared" / "data"))
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 LEVEL, TOLD = 0.95, 0.95
 
@@ -50,7 +50,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 def mnist(quick: bool) -> dict[str, Rows]:
     """Splits of MNIST, (n, 1, 28, 28) in [0, 1]; "elsewhere" is of the official test rows."""
-    data = np.load(SHARED / "data" / "mnist.npz")
+    data = np.load(SHARED / "mnist.npz")
     x, y = (data["x_train"][:, None] / np.float32(255)).astype(np.float32), data["y_train"].astype(np.int64)
     n, v = (1500, 2500) if quick else (3000, 6000)
     own = (data["x_test"][:, None] / np.float32(255)).astype(np.float32), data["y_test"].astype(np.int64)
@@ -208,7 +208,7 @@ def texts_with(token: bool, quick: bool) -> dict[str, Any]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    frame = pd.read_parquet(SHARED / "data" / "text_mr.parquet")
+    frame = pd.read_parquet(SHARED / "text_mr.parquet")
     label = next(c for c in frame.columns if frame[c].nunique() == 2)
     text = next(c for c in frame.columns if c != label and frame[c].dtype.kind not in "iufb")
     rng = generator(0, "shortcuts", "texts")

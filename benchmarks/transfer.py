@@ -40,7 +40,7 @@ from uncork.schema.poor_transfer import Transfer, TransferData
 from uncork.schema.seeds import generator
 from uncork.schema.unused_unlabelled import Unlabelled
 
-DATA = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
+DATA = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[2] / "shared" / "data"))
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WORDS, READ = 4096, 64  # columns of a bag of words; tokens read of a text
 

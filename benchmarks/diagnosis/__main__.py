@@ -102,7 +102,7 @@ def chosen(asked: argparse.Namespace) -> list[Any]:
             raise SystemExit(f"{asked.subjects} is no list of cases: each has {', '.join(members)}")
     else:
         if not FOLDER.is_dir():
-            raise SystemExit(f"there is no {FOLDER}: set UNCORK_SHARED to the folder that holds data/ (see sets.py)")
+            raise SystemExit(f"there is no {FOLDER}: set UNCORK_SHARED to the folder of the data (see sets.py)")
         cases = quick() if asked.quick else design()
     cases = [case for case in cases if asked.half in ("all", "frozen" if case.frozen else "open")]
     if not cases:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from uncork.planted.data import DataSet, digits, mnist_5k
 
 #: Where the files are that come with no dependency; its README says whose they are.
-FOLDER = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data"
+FOLDER = Path(os.environ.get("UNCORK_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FROZEN = frozenset((Path(__file__).parent / "frozen.txt").read_text().split())
 Loaded = tuple[np.ndarray, np.ndarray]
 WORDS = 1024
