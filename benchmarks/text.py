@@ -82,9 +82,9 @@ A sequence classifier that `save_pretrained` wrote, its tokenizer beside it, is 
 from uncork import Split, Subject, audit
 from uncork.train.encoders import Tokens, linear_probe, probed
 
-tokens = Tokens("folder")                        # tokens beyond the model's length go unread; the report counts them
-recipe = linear_probe("folder", n_outputs=4)     # or fine_tune("folder", n_outputs=4), trained by recipe.fit
-net = probed(recipe, train, preprocess=tokens)   # one pass of the encoder over train, labels as class indices
+tokens = Tokens("folder")  # tokens beyond the model's length go unread; the report counts them
+recipe = linear_probe("folder", n_outputs=4)  # or fine_tune("folder", n_outputs=4), trained by recipe.fit
+net = probed(recipe, train, preprocess=tokens)  # one pass of the encoder over train, labels as class indices
 audit(Subject(net, train=train, test=test, recipe=recipe, preprocess=tokens), pool="head")
 ```
 
