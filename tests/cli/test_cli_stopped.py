@@ -39,7 +39,13 @@ def artifacts(tmp_path: Path) -> dict[str, int]:
     return {p.name: p.stat().st_mtime_ns for p in (tmp_path / "runs" / "s" / "artifacts").iterdir()}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill -9"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, id="kill -9"),
+    ],
+)
 def test_stopped_and_given_again(
     number: signal.Signals, code: int, cli: Cli, subject_file: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -56,9 +56,9 @@ def test_the_same_in_every_process():
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        ({"mean": 0.6}, {0}),
-        ({"factor": 3}, {1, 4, 6}),
-        ({"width": 5}, {2}),
+        pytest.param({"mean": 0.6}, {0}, marks=pytest.mark.slow),
+        pytest.param({"factor": 3}, {1, 4, 6}, marks=pytest.mark.slow),
+        pytest.param({"width": 5}, {2}, marks=pytest.mark.slow),
         ({"by": 2.5}, {3, 4, 5, 8, 9}),
     ],
 )

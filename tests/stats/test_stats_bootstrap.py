@@ -126,7 +126,7 @@ def test_many_units_take_a_standard_error_of_few_resamples() -> None:
     assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 198) * found.se)
 
 
-@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("grouped", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_normal_interval_covers(monkeypatch: pytest.MonkeyPatch, grouped: bool) -> None:
     """With the limit lowered to 300 units; 400 draws of normal means; exactly .95 up to order 1/n. Chance 1e-4."""
     monkeypatch.setattr(module, "_JACKKNIFE_LIMIT", 10)

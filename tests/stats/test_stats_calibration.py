@@ -157,7 +157,7 @@ def test_bins_are_of_equal_size_without_ties() -> None:
         assert size.max() - size.min() <= 2
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 25), min_size=1, max_size=300))
 def test_bins_with_ties(levels: list[int]) -> None:
     confidence = np.array(levels) / 25

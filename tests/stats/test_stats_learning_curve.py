@@ -43,6 +43,7 @@ def test_covers_and_beats_no_change_from_halves_to_full() -> None:
     assert np.mean(missed) < np.mean(unchanged) / 3
 
 
+@pytest.mark.slow
 def test_losses_are_covered_too() -> None:
     """Log-normal losses, from full to twice and four times the rows. Chance of failing: 1e-4 a multiple."""
     rate, hits, trials = partial(power, 0.3, 0.2, 0.6), {2.0: 0, 4.0: 0}, 40
@@ -60,6 +61,7 @@ def test_losses_are_covered_too() -> None:
     assert all(accept(h, trials, 0.9) for h in hits.values())
 
 
+@pytest.mark.slow
 def test_equals_the_posterior_by_importance_sampling() -> None:
     rng = np.random.default_rng(3)
     sizes, values, permutations = seen(partial(power, 0.1, 0.1, 0.5), n=300)

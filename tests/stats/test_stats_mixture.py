@@ -23,6 +23,9 @@ def separate(n: int, wrong: int) -> tuple[np.ndarray, np.ndarray]:
     return observed, -4.0 + rng.uniform(0, 0.5, size=(n, 2))
 
 
+SLOW = pytest.mark.slow
+
+
 def test_all_spikes_below_is_the_share_of_rows_below() -> None:
     observed, spiked = separate(200, 20)
     found, rows = mixture_share(observed, spiked, np.random.default_rng(0)), clopper_pearson(20, 200)
@@ -32,7 +35,7 @@ def test_all_spikes_below_is_the_share_of_rows_below() -> None:
     assert (found.n, found.unit, found.se) == (200, "share", None)
 
 
-@pytest.mark.parametrize("wrong", [0.0, 0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("wrong", [0.0, 0.1, *(pytest.param(share, marks=SLOW) for share in (0.05, 0.2, 0.4))])
 def test_finds_a_known_share(wrong: float) -> None:
     """1,000 rows. The mean is within a tenth, and .003; spread is what `high` says. Chance of failing: 1e-4 a case."""
     rng, trials = np.random.default_rng(1), 200
@@ -48,7 +51,7 @@ def test_finds_a_known_share(wrong: float) -> None:
         assert values.max() < 0.012
 
 
-@pytest.mark.parametrize("wrong", [0.0, 0.2])
+@pytest.mark.parametrize("wrong", [0.0, pytest.param(0.2, marks=SLOW)])
 def test_is_a_bound_where_right_labels_look_wrong(wrong: float) -> None:
     """A tenth of right labels are as low as wrong ones: .1 + .9 ρ is found, and `high` is a bound still."""
     rng, trials = np.random.default_rng(2), 200

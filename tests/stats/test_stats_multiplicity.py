@@ -31,6 +31,7 @@ def test_lower_bound_needs_a_standard_error_and_a_value() -> None:
     assert lower_bound(estimate(value=None), 3) is None
 
 
+@pytest.mark.slow
 def test_lower_bounds_of_a_family_hold_together() -> None:
     """8 independent means of 15 rows, 500 draws: all bounds hold in ≥ 95 %, uncorrected they don't. Chance 1e-4."""
     values = np.random.default_rng(0).normal(size=(500, 8, 15))

@@ -78,13 +78,22 @@ def check_same(these: list[Job], train: Split, preprocess=None) -> None:
         assert got.state_dict().keys() == expected.state_dict().keys()
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-@pytest.mark.parametrize("schedule", ["cosine", "constant", "step"])
+QUICK = (("adamw", "cosine"), ("sgd", "step"))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [
+        pytest.param(optimizer, schedule, marks=() if (optimizer, schedule) in QUICK else pytest.mark.slow)
+        for optimizer in ("adamw", "adam", "sgd")
+        for schedule in ("cosine", "constant", "step")
+    ],
+)
 def test_members_are_those_of_fit(optimizer, schedule):
     check_same(jobs(RECIPE.replace(optimizer=optimizer, schedule=schedule, weight_decay=0.1), steps=200), TRAIN)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "sgd"])
 def test_lr_decay_and_steps_of_each_its_own(optimizer):
     recipe = RECIPE.replace(optimizer=optimizer)
     settings = [
@@ -124,6 +133,7 @@ def test_small_cnn():
     check_same(jobs(recipe, steps=60, of=90), PICTURES)
 
 
+@pytest.mark.slow
 def test_regression():
     y = (X[:, 0] + X[:, 1] ** 2).astype(np.float64)
     these = jobs(RECIPE.replace(build=lambda: mlp(1)), steps=200)
@@ -132,7 +142,11 @@ def test_regression():
 
 
 @pytest.mark.parametrize(
-    "build", [lambda: mlp(1), lambda: nn.Sequential(mlp(1), nn.Flatten(0))], ids=["(b, 1)", "(b,)"]
+    "build",
+    [
+        pytest.param(lambda: mlp(1), id="(b, 1)"),
+        pytest.param(lambda: nn.Sequential(mlp(1), nn.Flatten(0)), id="(b,)", marks=pytest.mark.slow),
+    ],
 )
 def test_two_classes_with_one_output(build):
     train = Split(X, (Y > 0).astype(np.int64))
