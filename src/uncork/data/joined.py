@@ -50,7 +50,8 @@ def joined(split: Split, more: Split, y: np.ndarray) -> Split:
     """`split` with the rows of `more` after its own, labelled `y` (len(more),). The rows of `split` keep their ids.
 
     Those of `more` get new ids. Where `split` has groups they keep theirs, and one named in both is one group; where
-    `more` has none, each row is a group of its own. Times stay where both splits have them. Raises BadInput where rows of the two are of different kinds.
+    `more` has none, each row is a group of its own. Times stay where both have them. Raises BadInput where rows of the
+    two are of different kinds.
     """
     assert split.y is not None
     ids = np.concatenate([split.ids, _new(split.ids, len(more))])
