@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from uncork.schema.beside import Beside, Cases, Mistake
+from uncork.schema.case import Picture, Shown
 from uncork.schema.finding import Detail, Estimate, Finding
 from uncork.schema.report import Headline, Report, SideEffect, Treatment, Verification
 
@@ -290,6 +292,30 @@ def nasty_report() -> Report:
         folder="runs/" + NASTY,
         headline=dataclasses.replace(base.headline, note=NASTY),
     )
+
+
+def beside(name: str = "dog") -> Beside:
+    """Manuals, two rows of train (a picture and a text), one of validation (values), a mistake, and a file."""
+    manual = {
+        "What it measures": "Which labels are contradicted.",
+        "When it misleads": "Ambiguous is not wrong.",
+        "References": "A book, 2021.",
+    }
+    picture = Shown(picture=Picture(2, 2, bytes(range(12))))
+    rows = {
+        "train": {17: ("id-17", picture), 403: (f"{name}-403", Shown(text=f"A text of a row: {name}"))},
+        "validation": {5: ("id-5", Shown(values=((name, 3.25), ("age", name))))},
+    }
+    return Beside(
+        probes={"wrong-labels": manual},
+        remedies={"relabel": {"When it fails": f"Where `most` flags are wrong: {name}."}},
+        cases=Cases(rows, (Mistake(5, "cat", name, 0.9991),)),
+        files={"relabel.csv": f"id,label\nid-17,{name}\n"},
+    )
+
+
+def nasty_beside() -> Beside:
+    return beside(NASTY)
 
 
 REPORTS = {

@@ -13,8 +13,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from uncork.report.case import opening, page, png, render
+from uncork.report.case import opening, page, render
 from uncork.report.html import POLICY
+from uncork.report.pixels import png
 from uncork.schema.case import Attack, Case, Map, Near, Odds, Picture, Shown
 from uncork.schema.finding import Detail, Estimate
 

@@ -8,7 +8,7 @@ import pytest
 from uncork.report import charts
 from uncork.report.svg import Axis
 
-from .handmade import NASTY, details, errors
+from .handmade import NASTY, details
 
 Element = ElementTree.Element
 
@@ -59,37 +59,6 @@ def test_well_formed_whatever_the_names(kind: str) -> None:
     assert not [a for e in root.iter() for a in e.attrib if a.startswith("on") or "href" in a]
 
 
-def test_forest_positions_are_the_numbers() -> None:
-    estimates = [errors(21, 9, 33), errors(-9, -22, 4), errors(None, 0, 41)]
-    verdicts = ["bottleneck", "clear", "undetermined"]
-    bars = [charts.Bar(f"{NASTY}{v}", e, v) for e, v in zip(estimates, verdicts, strict=True)]
-    root = ElementTree.fromstring(charts.forest(bars, 5.0, "errors per 1,000"))
-    value = reading(root, "tick x", "x")
-    for e, verdict in zip(estimates, verdicts, strict=True):
-        (group,) = marks(root, f"bar {verdict}")
-        line, *caps = marks(group, "interval")
-        assert value(line.get("x1")) == pytest.approx(e.low, abs=0.05)
-        assert value(line.get("x2")) == pytest.approx(e.high, abs=0.05)
-        assert len(caps) == 2
-        drawn = marks(group, "mark")
-        assert len(drawn) == (e.value is not None)
-        if e.value is not None and verdict != "clear":
-            assert value(drawn[0].get("cx")) == pytest.approx(e.value, abs=0.05)
-    assert value(marks(root, "delta")[0].get("x1")) == pytest.approx(5, abs=0.05)
-    assert value(marks(root, "zero")[0].get("x1")) == pytest.approx(0, abs=0.05)
-
-
-def test_an_open_end_runs_to_the_edge_without_a_cap() -> None:
-    bars = [charts.Bar("open", errors(5, 1, None)), charts.Bar("unknown", errors(None, None, None))]
-    root = ElementTree.fromstring(charts.forest(bars))
-    open_bar, unknown = marks(root, "bar bottleneck")
-    line, *caps = marks(open_bar, "interval")
-    assert float(line.get("x2", "0")) == charts.WIDTH - 10
-    assert len(caps) == 1
-    assert not marks(unknown, "interval")
-    assert "undetermined" in "".join(unknown.itertext())
-
-
 def test_curve_positions_are_the_numbers() -> None:
     curve = data("curve")
     root = ElementTree.fromstring(charts.curve(curve))
@@ -123,12 +92,6 @@ def test_dots_are_a_thousand(wrong: float, drawn: int) -> None:
     root = ElementTree.fromstring(charts.dots(wrong))
     counts = {e.get("class"): e.get("d", "").count("M") for e in root}
     assert counts == {"dots wrong": drawn, "dots right": 1000 - drawn}
-
-
-def test_share_of_the_wrong() -> None:
-    root = ElementTree.fromstring(charts.share(errors(21, -9, 33), 84))
-    assert float(marks(root, "gone")[0].get("width", "0")) == pytest.approx(charts.WIDTH / 4)
-    assert float(marks(root, "whisker")[0].get("x1", "-1")) == 0
 
 
 def test_maps_are_thinned_and_say_so() -> None:

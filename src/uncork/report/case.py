@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import struct
-import zlib
 from typing import Any
 
 from markupsafe import Markup
@@ -15,8 +12,9 @@ from rich.text import Text
 from uncork.report import charts
 from uncork.report.html import POLICY, templates
 from uncork.report.numbers import clean, interval, number, percent
+from uncork.report.pixels import png
 from uncork.report.svg import WIDTH, image, line, short, text, tooltip
-from uncork.schema.case import Attack, Case, Map, Near, Picture
+from uncork.schema.case import Attack, Case, Map, Near
 
 _WIDEST = 100
 _FEW = 8  # values of a table that are shown beside each other
@@ -32,12 +30,27 @@ SECTIONS = {
 
 def page(case: Case) -> str:
     """Text of the HTML page."""
-    env = templates()
-    env.globals.update(number=number, percent=percent, png=png, bars=bars, odds_bars=odds_bars, fall=fall)
-    env.globals.update(interval=interval, beside=beside, attacked=attacked, standing=standing, sections=SECTIONS)
-    where = None if case.where is None else Markup(charts.scatter(case.where.data))
     return (
-        env.get_template("case.html.j2").render(case=case, policy=POLICY, opening=opening(case), where=where).lstrip()
+        templates()
+        .get_template("case.html.j2")
+        .render(
+            case=case,
+            policy=POLICY,
+            opening=opening(case),
+            where=None if case.where is None else Markup(charts.scatter(case.where.data)),
+            number=number,
+            percent=percent,
+            interval=interval,
+            png=png,
+            bars=bars,
+            odds_bars=odds_bars,
+            fall=fall,
+            beside=beside,
+            attacked=attacked,
+            standing=standing,
+            sections=SECTIONS,
+        )
+        .lstrip()
     )
 
 
@@ -139,19 +152,6 @@ def _briefly(near: Near) -> str:
 
 def _classes(near: Near) -> str:
     return f"{near.label} taken for {near.decided}" if near.decided else near.label
-
-
-def png(picture: Picture) -> str:
-    """Data URI of a PNG (RFC 2083): 8-bit RGB, no filter."""
-    stride = 3 * picture.width
-    lines = b"".join(b"\0" + picture.rgb[i * stride : (i + 1) * stride] for i in range(picture.height))
-    header = struct.pack(">IIBBBBB", picture.width, picture.height, 8, 2, 0, 0, 0)
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    raw = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines, 9)) + chunk(b"IEND", b"")
-    return f"data:image/png;base64,{base64.b64encode(raw).decode()}"
 
 
 def bars(each: Map) -> Markup:

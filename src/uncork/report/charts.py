@@ -6,13 +6,10 @@ Every mark has a <title> with its figures, so the chart can be read by pointing,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import escape
 
-from uncork.report.numbers import interval, number, quantity
-from uncork.report.svg import WIDTH, Axis, corners, fit, frame, image, line, real, short, text, tooltip, x_axis
+from uncork.report.numbers import interval, number
+from uncork.report.svg import WIDTH, corners, fit, frame, image, line, real, short, text, tooltip
 from uncork.schema.finding import Estimate
 
 #: More marks than this are thinned out (and said so): the file must stay small enough to mail.
@@ -20,34 +17,6 @@ MOST_POINTS = 2000
 
 #: Groups of a map that are drawn the same on every map.
 _MEANT = {"wrong": ("missed", 3.5), "this case": ("here", 7.0)}
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of a forest plot. `mark` names the CSS class and the shape: a verdict."""
-
-    label: str
-    estimate: Estimate
-    mark: str = "bottleneck"
-
-
-def forest(bars: Sequence[Bar], delta: float | None = None, unit: str = "") -> str:
-    """Ranked interval bars, with 0 and δ as lines; an open end runs to the edge and has no cap."""
-    estimates = [b.estimate for b in bars]
-    values = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
-    axis = fit([0.0, *([delta] if delta is not None else []), *values], 10, WIDTH - 10)
-    top, step = 22.0, 48.0
-    bottom = top + step * len(bars)
-    parts = list(x_axis(axis, bottom, unit, top))
-    parts.append(line(axis.at(0), top, axis.at(0), bottom, "zero"))
-    if delta is not None:
-        parts += [
-            line(axis.at(delta), top, axis.at(delta), bottom, "delta"),
-            text(axis.at(delta), top - 7, f"δ = {number(delta)}", "label delta-label"),
-        ]
-    for i, bar in enumerate(bars):
-        parts.append(_bar(bar, axis, top + step * i))
-    return image(bottom + 42, f"Headroom with intervals of {len(bars)} findings, in {unit or 'no unit'}", parts)
 
 
 def curve(data: dict[str, Any]) -> str:
@@ -146,44 +115,6 @@ def dots(wrong: float) -> str:
         path = "".join(f"M{4.8 + 9.6 * (i // 20):.1f} {5 + 9.6 * (i % 20):.1f}h0" for i in range(first, last))
         parts.append(f'<path class="dots {name}" d="{path}">{tooltip(f"{last - first} {name}")}</path>')
     return image(194, f"Of 1,000 predictions {bad} wrong, {1000 - bad} right", parts)
-
-
-def share(part: Estimate, whole: float) -> str:
-    """One thin bar as long as the wrong predictions, the part that mending removes filled, its interval drawn."""
-    axis = Axis(0.0, max(whole, 1e-9), 0.0, WIDTH)
-
-    def inside(x: float | None, otherwise: float) -> float:
-        return axis.at(min(max(otherwise if x is None else x, 0.0), whole))
-
-    value, low, high = inside(part.value, 0.0), inside(part.low, 0.0), inside(part.high, whole)
-    parts = [
-        f'<rect class="rest" x="0" y="3" width="{WIDTH:.0f}" height="10"/>',
-        f'<rect class="gone" x="0" y="3" width="{value:.2f}" height="10"/>',
-        line(low, 8, high, 8, "whisker"),
-    ]
-    return image(16, f"{quantity(part)} of {number(whole)}", parts)
-
-
-def _bar(bar: Bar, axis: Axis, y: float) -> str:
-    e = bar.estimate
-    level = y + 31
-    parts = [tooltip(f"{bar.label}: {quantity(e)}; n = {number(e.n)}; {e.method}")]
-    parts.append(text(10, y + 16, short(bar.label, 48), "label start strong"))
-    parts.append(text(WIDTH - 10, y + 16, interval(e), "label end figures"))
-    if e.low is not None or e.high is not None:
-        low = axis.start if e.low is None else axis.at(e.low)
-        high = axis.end if e.high is None else axis.at(e.high)
-        parts.append(line(low, level, high, level, "interval"))
-        parts += [
-            line(axis.at(v), level - 5, axis.at(v), level + 5, "interval") for v in (e.low, e.high) if v is not None
-        ]
-    if e.value is not None:
-        x = axis.at(e.value)
-        if bar.mark == "clear":
-            parts.append(f'<path class="mark" d="M{x:.2f} {level - 6}l6 6l-6 6l-6 -6z"/>')
-        else:
-            parts.append(f'<circle class="mark" cx="{x:.2f}" cy="{level}" r="5.5"/>')
-    return f'<g class="bar {escape(bar.mark)}">{"".join(parts)}</g>'
 
 
 def _cell(x: float, y: float, side: float, value: Any, largest: float, name: str) -> str:

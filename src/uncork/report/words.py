@@ -46,6 +46,11 @@ def verdict_of(finding: Finding) -> str:
     return words.get((finding.tier, finding.verdict), finding.verdict.replace("-", " "))
 
 
+def mood(finding: Finding) -> str:
+    """The verdict whose colour a finding takes: what an investment would gain is no fault."""
+    return "helps" if (finding.tier, finding.verdict) == ("investment", "bottleneck") else finding.verdict
+
+
 def settle(finding: Finding) -> list[str]:
     """What an undetermined finding could have shown, and what would settle it."""
     parts = []

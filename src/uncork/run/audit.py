@@ -16,19 +16,21 @@ from uncork.gather.shifted_labels import settled as labels_of_shifted
 from uncork.gather.store import Store
 from uncork.probes._contract import broken, registered
 from uncork.run.admit import admit
+from uncork.run.beside import write_cases
 from uncork.run.examine import gather_all, measure, threshold, timed
 from uncork.run.executor import Executor
 from uncork.run.folder import RunFolder
 from uncork.run.identity import describe, environment, identity
-from uncork.run.plan import make_plan
+from uncork.run.plan import Plan, make_plan
 from uncork.run.progress import Progress, Silent, duration, working
 from uncork.run.rank import principal, quality_family, ranked, unimportable
 from uncork.run.suspects import write_suspects
 from uncork.run.to_label import write_to_label
 from uncork.run.verify import headline
-from uncork.schema.artifacts import Fingerprints, Pass, Profile
+from uncork.schema.artifacts import Fingerprints, Pass, Profile, Request
 from uncork.schema.contract import Probe
 from uncork.schema.errors import BadInput, DiskFull
+from uncork.schema.finding import Finding
 from uncork.schema.given_pool import GivenPool
 from uncork.schema.report import Report
 from uncork.schema.shifted import ShiftedLabels
@@ -124,9 +126,7 @@ def audit(
     # 5. Measure, judge, rank.
     delta = threshold(context.facts.metric, artifacts.get(Pass("validation")))
     findings = [measure(probe, plan, context, artifacts, failures, delta) for probe in chosen]
-    if any(finding.id == "wrong-labels" and finding.estimates for finding in findings):
-        write_suspects(folder.path, context, plan, artifacts)
-    write_to_label(folder.path, artifacts.get(ShiftedLabels()))
+    write_tables(folder.path, context, plan, artifacts, findings)
     findings += [unimportable(module, why) for module, why in broken().items()]
     notes = (*admitted.notes, NOTE) if isinstance(context.heads, Subject) else admitted.notes
     report = Report(
@@ -141,6 +141,16 @@ def audit(
         live=subject,
     )
     return folder.save(folder.with_earlier_treatments(report))
+
+
+def write_tables(
+    folder: Path, context: Context, plan: Plan, artifacts: Mapping[Request, Any], findings: Sequence[Finding]
+) -> None:
+    """Writes the rows that look wrong, those to label next, and how the rows look that findings name."""
+    if any(finding.id == "wrong-labels" and finding.estimates for finding in findings):
+        write_suspects(folder, context, plan, artifacts)
+    write_to_label(folder, artifacts.get(ShiftedLabels()))
+    write_cases(folder, context, findings, artifacts.get(Pass("validation")))
 
 
 def headed(context: Context, store: Store, budget: float, progress: Progress) -> Subject | str:

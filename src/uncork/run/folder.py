@@ -12,6 +12,7 @@ from typing import Any
 from uncork.gather._contract import Training
 from uncork.gather.store import Store, explained, write_atomically
 from uncork.report.html import render
+from uncork.run.beside import beside
 from uncork.schema.errors import BadInput
 from uncork.schema.report import Report
 
@@ -101,7 +102,7 @@ class RunFolder:
         """Writes report.json and report.html; the returned report knows its folder."""
         placed = dataclasses.replace(report, folder=str(self.path))
         write_atomically(self.path / "report.json", placed.to_json())
-        write_atomically(self.path / "report.html", render(placed))
+        write_atomically(self.path / "report.html", render(placed, beside(self.path)))
         return placed
 
     def load(self) -> Report:
