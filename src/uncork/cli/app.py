@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from uncork.cli import acquire, audit, demo, diff, explain, init, patch, probes
+from uncork.cli import acquire, audit, check, demo, diff, explain, history, init, patch, probes
 from uncork.schema.errors import UncorkError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app.command()(audit.audit)
 app.command()(audit.treat)
 app.command()(audit.report)
 app.command()(diff.diff)
+app.command()(check.check)
+app.command()(history.history)
 app.command()(explain.explain)
 app.command()(acquire.acquire)
 app.command()(patch.patch)
@@ -35,7 +37,11 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command. Exit code 0: done; 2: bad input or usage; 130: stopped by Ctrl-C, can be given again."""
+    """Runs one command.
+
+    Exit code 0: done; 1: an assertion of check does not hold; 2: bad input or usage; 130: stopped by Ctrl-C, can be
+    given again.
+    """
     try:
         app(arguments)
     except SystemExit as stop:

@@ -29,6 +29,7 @@ from uncork.schema.subject import Subject
 
 TABLES = (".csv", ".parquet")
 _SUFFIXES = " or ".join(TABLES)
+KNOWN_BY_LABELS = "Runs of predictions hold no rows: these are taken as the same because their labels are, in order."
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,13 +168,16 @@ def of_run(path: str) -> Side:
     passed = next((p for f in (True, False) if (p := store.get(Pass("validation", features=f))) is not None), None)
     if passed is None:
         raise BadInput(f"{path} holds no outputs on validation: audit it again, which gathers them")
+    # In sorted order labels would be those of any rows.
+    by_labels = bool(report.subject.get("predictions_only")) and bool((np.diff(passed.y) < 0).any())
     return Side(
         path,
         (passed,),
         _trainings(store, passed),
         tuple(report.subject["classes"]),
         _metric(report, path),
-        fingerprints["validation"],
+        str(passed.y.tolist()) if by_labels else fingerprints["validation"],
+        notes=(KNOWN_BY_LABELS,) if by_labels else (),
     )
 
 

@@ -144,3 +144,8 @@ class Finding:
     preview: bool = False
     spoils: str = ""
     seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is proven that this does not hold the model back; False also where it was not measured."""
+        return self.verdict == "clear"

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from uncork.schema.errors import BadInput
+from uncork.schema.errors import BadInput, MissingExtra
 from uncork.schema.finding import Estimate, Finding
 
 SCHEMA_VERSION = 1
@@ -112,6 +112,24 @@ class Headline:
     note: str = ""
 
 
+class Findings(tuple[Finding, ...]):
+    """The findings in order, by position or slice as of any tuple, or by id: `report.findings["wrong-labels"]`."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        """Raises KeyError with the ids there are, where `key` is an id and not one of them."""
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for found in self:
+            if found.id == key:
+                return found
+        raise KeyError(f"no finding {key!r}: this report has {', '.join(f.id for f in self)}")
+
+    def __contains__(self, key: object) -> bool:
+        return any(found.id == key for found in self) if isinstance(key, str) else super().__contains__(key)
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything an audit or a treatment found. `subject`, `plan`, `artifacts`, `environment`, `timings` are JSON."""
@@ -132,12 +150,13 @@ class Report:
     #: The Subject itself where this report was made in this process, so that `treat(report)` works. Never written.
     live: Any = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "findings", Findings(self.findings))
+
     def finding(self, id: str) -> Finding:
-        """The finding of one probe. Raises KeyError with the ids there are."""
-        for found in self.findings:
-            if found.id == id:
-                return found
-        raise KeyError(f"no finding {id!r}: this report has {', '.join(f.id for f in self.findings)}")
+        """The finding of one probe, also `findings[id]`. Raises KeyError with the ids there are."""
+        found: Finding = self.findings[id]  # type: ignore[call-overload]  # Findings, see __post_init__
+        return found
 
     @property
     def gates_open(self) -> tuple[Finding, ...]:
@@ -150,6 +169,30 @@ class Report:
         for private in ("live", "folder"):
             del content[private]
         return content
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row for each finding: id, tier, column, verdict; value, low, high, unit and n of
+        its headroom, missing where it has none; and the reason where it was not measured. Raises MissingExtra without
+        pandas."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtra("tabular", "report.to_frame()") from None
+        rows = [
+            {name: getattr(f, name) for name in ("id", "tier", "column", "verdict")}
+            | {name: getattr(f.headroom, name, None) for name in ("value", "low", "high", "unit", "n")}
+            | {"reason": f.reason}
+            for f in self.findings
+        ]
+        columns = ["id", "tier", "column", "verdict", "value", "low", "high", "unit", "n", "reason"]
+        figures = {**dict.fromkeys(("value", "low", "high"), "float64"), "n": "Int64"}
+        return pd.DataFrame(rows, columns=columns).astype(figures)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from uncork.report.notebook import render
+
+        return render(self)
 
     def to_json(self) -> str:
         """Text of report.json."""
