@@ -14,7 +14,7 @@ from uncork.schema.artifacts import PassData
 from uncork.stats.crossed import crossed, gain_of_recipes, gain_over_seeds, moderate, seed_variance
 from uncork.stats.halves import complementary
 from uncork.stats.score import mean_gain
-from uncork.stats.tuning import share_beyond_best, tuning_curve
+from uncork.stats.tuning import gain_of_more, share_beyond_best, tuning_curve
 from uncork.stats.two_level import two_level
 
 SEEDS, HALVES, SEARCH = "Rows, over training seeds", "Permutations of complementary halves", "Trials of a search"
@@ -162,6 +162,15 @@ def beyond_best(rng: np.random.Generator, trials: int) -> Draw:
     return 1 - rng.random(trials).max() <= bound, bound / 2
 
 
+def gain_of_further(rng: np.random.Generator, trials: int) -> Draw:
+    """Uniform scores, lower is better: of m further trials the best beats s by s + ((1 − s)^(m + 1) − 1) / (m + 1)."""
+    scores, more = rng.random(trials), trials // 2
+    best = scores.min()
+    truth = best + ((1 - best) ** (more + 1) - 1) / (more + 1)
+    high = gain_of_more(scores, more, unit="x", higher_is_better=False, bounds=(0.0, 1.0)).high
+    return truth <= high, high / 2
+
+
 def over_seeds(name: str, condition: str, draw: partial, promise: str = "about", draws: int = 5_000) -> Case:
     return Case(name, condition, draw, promise=promise, draws=draws, table=SEEDS)
 
@@ -212,4 +221,5 @@ CASES = (
     ),
     Case("tuning.tuning_curve", "best of 1 to 64, all at once", curve, sizes=TRIALS, table=SEARCH),
     Case("tuning.share_beyond_best", "one-sided", beyond_best, sizes=TRIALS, table=SEARCH),
+    Case("tuning.gain_of_more", "half as many again, one-sided", gain_of_further, sizes=TRIALS, table=SEARCH),
 )

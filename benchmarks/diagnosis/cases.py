@@ -26,8 +26,11 @@ COLUMNS = {
     "stubborn-mistakes": "trust",
     "unrecognised-inputs": "trust",
     "excess-capacity": "cost",
+    "export-mismatch": "cost",
+    "idle-parts": "cost",
     "ill-conditioning": "cost",
     "label-cost": "cost",
+    "redundant-channels": "cost",
     "wasted-compute": "cost",
 }
 

@@ -15,6 +15,8 @@ PARTS = {
     "unlabelled": ["unused-unlabelled"],
     "labels": ["label-cost", "poor-transfer"],
     "optimisers": ["ill-conditioning"],
+    "engines": ["heavy-deployment", "export-mismatch"],
+    "parts": ["idle-parts", "redundant-channels", "untried-settings", "wasted-compute"],
     "others": [],
 }
 

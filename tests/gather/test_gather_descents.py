@@ -58,8 +58,10 @@ def test_a_steep_column_slows_plain_descent_down(context_of: Callable[..., Conte
     found = gather.gather(FAST, context_of(subject(np.geomspace(1, 30, 8), lr=1e-3, epochs=6)))
     assert found.names[found.finalists[0]] == "sgd"
     assert found.loss.shape == (2, 5, len(SHARES))
-    assert found.rates.shape == (3, 3)
-    np.testing.assert_allclose(found.rates[0], [1e-3 / 3, 1e-3, 3e-3])
+    assert found.rates.shape == (3, 5)
+    np.testing.assert_allclose(found.rates[0, :3], [1e-3 / 3, 1e-3, 3e-3])
+    around = [[1e-3 / 9, 1e-3 / 27], [1e-3 / 3**0.5, 1e-3 * 3**0.5], [9e-3, 27e-3]]
+    np.testing.assert_allclose(found.rates[0, 3:], around[found.screened[0, :3].argmin()])
     assert (found.steps >= 1).all()
     assert found.steps[0] == 48
     # More time never hurts by much, and equal time means fewer steps of what is slower.

@@ -44,8 +44,8 @@ def small(scale: float = 1.0, **changes: Any) -> Subject:
 TIMED = ("timings", "environment")
 
 
-#: Findings whose models are trained for as many steps as fit into a time that was measured.
-BY_WALL_TIME = ("ill-conditioning",)
+#: Findings whose models are trained for as many steps as fit into a time that was measured, or that tell of times.
+BY_WALL_TIME = ("heavy-deployment", "idle-parts", "ill-conditioning", "redundant-channels", "wasted-compute")
 
 
 def timeless(report: Report) -> dict[str, Any]:
@@ -64,5 +64,7 @@ def timeless(report: Report) -> dict[str, Any]:
                 detail["data"]["rows"] = [row[:at] + row[at + 1 :] for row in detail["data"]["rows"]]
     for treatment in content["treatments"]:
         del treatment["seconds"]
-        treatment["side_effects"] = [e for e in treatment["side_effects"] if not e["name"].startswith("latency")]
+        treatment["side_effects"] = [
+            e for e in treatment["side_effects"] if not e["name"].startswith(("latency", "times faster"))
+        ]
     return content

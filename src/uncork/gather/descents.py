@@ -4,8 +4,9 @@ What it gathers
 ---------------
 One training step of each optimiser is timed side by side with the recipe's own, on this machine and one thread; from
 then on each gets as many steps as fit into the wall time of the recipe's training. Each is trained on four fifths of
-train with three learning rates a factor of three apart, around the recipe's for its own kind and around the usual one
-for others, and scored on the last fifth. The best rate of the recipe's own optimiser and the best other optimiser (or,
+train with five learning rates, three that are a factor of three apart, around the recipe's for its own kind and around
+the usual one for others, then two more beyond the best of them where that is an outer one, or beside it; and scored on
+the last fifth. The best rate of the recipe's own optimiser and the best other optimiser (or,
 where asked, every one) are then trained on all of train from fresh seeds, for the whole time, half and a quarter of it,
 each with a schedule of its own, and scored on validation. Beside it the curvature of the training loss at the audited
 weights: the largest eigenvalue of its Hessian by Lanczos, and its trace by Hutchinson's random signs, on a few seeded
@@ -17,7 +18,7 @@ Rows are read in batches; validation at most 4,096 rows of it, a seeded sample. 
 
 What it costs
 -------------
-Three trainings of each optimiser, and 1.75 of each finalist and seed: 30 to 33 by default.
+Five trainings of each optimiser, and 1.75 of each finalist and seed: 38 by default.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ import torch
 
 from uncork.data.carve import folds
 from uncork.data.split import Split
-from uncork.gather._clock import side_by_side
 from uncork.gather._contract import Context, gatherer
 from uncork.gather._matrix import sample
 from uncork.gather.forward import forward
 from uncork.models.adapt import as_model
+from uncork.models.clock import side_by_side
 from uncork.models.tensors import call, place, reference, to_tensors
 from uncork.models.torch_model import TorchModel, evaluating
 from uncork.schema.descents import SHARES, Descents, DescentsData
@@ -49,6 +50,8 @@ from uncork.train.recipe import Recipe
 
 SEEDS = 5
 FACTORS = (1 / 3, 1.0, 3.0)
+#: Two more, by which of these is best, so that no optimiser stops at an edge.
+MORE = ((1 / 9, 1 / 27), (3**-0.5, 3**0.5), (9.0, 27.0))
 USUAL = {"adamw": 1e-3, "adam": 1e-3, "muon": 1e-3, "soap": 3e-3, "sgd": 0.05}
 ROUNDS, MOST_ROWS = 15, 4096
 BATCHES, BATCH_ROWS, PRODUCTS, SIGNS = 5, 512, 20, 4
@@ -57,7 +60,7 @@ BATCHES, BATCH_ROWS, PRODUCTS, SIGNS = 5, 512, 20, 4
 def price(request: Descents, context: Context) -> float:
     seconds = context.training[""].seconds if "" in context.training else 0.0
     finalists = 1 + (len(request.others) if request.every else 1)
-    trainings = 3 * (1 + len(request.others)) + SEEDS * finalists * sum(SHARES)
+    trainings = (len(FACTORS) + len(MORE[0])) * (1 + len(request.others)) + SEEDS * finalists * sum(SHARES)
     return trainings * seconds / context.fan.workers
 
 
@@ -86,17 +89,25 @@ def gather(request: Descents, context: Context) -> DescentsData:
         held = folds(train, 5, integer_seed(context.seed, "descents"), stratify=setting.task == "classification") == 0
     except BadInput as why:
         raise Unavailable(f"train is too small to choose learning rates inside it: {why}") from None
-    rates = np.array([[r.lr * factor for factor in FACTORS] for r in recipes.values()])
-    seed = integer_seed(context.seed, "descents", "screen")
-    jobs = [
-        (r.replace(lr=rate), train.subset(~held), train.subset(held), seed, int(n), setting)
-        for r, own_rates, n in zip(recipes.values(), rates.tolist(), steps, strict=True)
-        for rate in own_rates
-    ]
-    screened = np.array(context.fan(_loss, jobs)).reshape(rates.shape)
+    seed, known = integer_seed(context.seed, "descents", "screen"), train.subset(~held)
+
+    def screen(rates: np.ndarray) -> np.ndarray:
+        jobs = [
+            (r.replace(lr=rate), known, train.subset(held), seed, int(n), setting)
+            for r, own_rates, n in zip(recipes.values(), rates.tolist(), steps, strict=True)
+            for rate in own_rates
+        ]
+        return np.array(context.fan(_loss, jobs)).reshape(rates.shape)
+
+    usual = np.array([[r.lr] for r in recipes.values()])
+    first = screen(usual * FACTORS)
+    more = usual * np.array(MORE)[first.argmin(axis=1)]
+    rates, screened = np.hstack([usual * FACTORS, more]), np.hstack([first, screen(more)])
     chosen = screened.argmin(axis=1)
     if not np.isfinite(screened[0]).any():
-        raise Unavailable("the recipe diverges at its own learning rate, a third and three times of it: lower lr")
+        raise Unavailable(
+            "the recipe diverges at its own learning rate, and from a 27th to three times of it: lower lr"
+        )
 
     best = screened.min(axis=1)
     others = 1 + np.argsort(best[1:], kind="stable")

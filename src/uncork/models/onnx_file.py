@@ -88,10 +88,11 @@ class Session:
                 "onnxruntime has"
             ) from error
 
-    def run(self, output: str, inputs: Mapping[str, np.ndarray]) -> Any:
-        """One of the file's outputs. Raises BadInput where it refuses the inputs."""
+    def run(self, outputs: list[str], inputs: Mapping[str, np.ndarray]) -> list[Any]:
+        """Some of the file's outputs. Raises BadInput where it refuses the inputs."""
         try:
-            return self.made.run([output], dict(inputs))[0]
+            found: list[Any] = self.made.run(outputs, dict(inputs))
+            return found
         except Exception as error:
             shapes = ", ".join(f"{name} {tuple(part.shape[1:])}" for name, part in inputs.items())
             raise BadInput(

@@ -16,6 +16,7 @@ from uncork.models.onnx_inputs import Input, feeds
 from uncork.models.reading import Reading
 from uncork.schema.errors import BadInput
 
+FEATURES = "features"
 _FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 #: Parts of the names of outputs that hold the classes, those that say so most plainly first, and of others.
 _NAMED = ("logit", "prob", "score", "output", "variable")
@@ -27,9 +28,10 @@ class OnnxModel(Reading):
 
     `output`: which of its outputs holds the classes or the value, where names and shapes don't tell. `preprocess` gets
     the batch as the split gives it and returns an array, or {name of input: array}. A file of fixed batch size is run
-    on so many rows at once, the last filled up. There are no features and no gradients. `classes`: as classifiers in
-    the file or its metadata name them. Raises BadInput where the file is damaged or has other outputs than classes or
-    a value, and MissingExtra without the extra `export`.
+    on so many rows at once, the last filled up. Features are its output "features", where it has one and takes any
+    number of rows; there are no gradients. `classes`: as classifiers in the file or its metadata name them. Raises
+    BadInput where the file is damaged or has other outputs than classes or a value, and MissingExtra without the extra
+    `export`.
     """
 
     has_inputs = True
@@ -49,7 +51,9 @@ class OnnxModel(Reading):
         self.batch_size = _batch_size(self.inputs, self.file.name)
         labels = self.file.labels
         chosen, self._choice = _chosen(session.get_outputs(), len(labels or ()), output, self.file.name)
-        self._output, width = chosen.name, _width(chosen)
+        self.output, width = chosen.name, _width(chosen)
+        given = any(node.name == FEATURES and node.type in _FLOATS for node in session.get_outputs())
+        self.features = FEATURES if given and not self.batch_size else None
         many = labels is not None or chosen.type not in _FLOATS or (width or 1) > 1
         #: None where the outputs don't tell: one number may be a value, or a logit.
         self.told_task = task or ("classification" if many else None)
@@ -59,25 +63,32 @@ class OnnxModel(Reading):
         self.classes: tuple[str, ...] | None = labels if fits and self.task == "classification" else None
 
     def for_task(self, task: str, preprocess: Callable[[Any], Any] | None) -> OnnxModel:
-        """The same file read for a task, with the preprocess given, else its own."""
-        if task == self.told_task and preprocess is None:
+        """The same file read for a task, with the preprocess given, else its own, which may stand around that one."""
+        if task == self.told_task and preprocess in (None, getattr(self.preprocess, "preprocess", None)):
             return self
         return OnnxModel(self.file, task=task, preprocess=preprocess or self.preprocess, output=self.asked)
 
     def outputs(self, batch: Any, features: bool = False) -> Output:
-        """Logits (b, K), or values (b, 1). There are no features."""
+        """Logits (b, K), or values (b, 1), and features (b, d) float32 where asked and the file has them."""
+        raw, kept = self.raw(batch, features)
+        return Output(self._read(raw, rows_in(batch)), kept)
+
+    def raw(self, batch: Any, features: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """(the output as the file gives it, features (b, d) float32 or None)."""
         n = rows_in(batch)
         given = feeds(self.inputs, batch if self.preprocess is None else self.preprocess(batch))
         if any(len(part) != n for part in given.values()):
             raise BadInput(f"x: preprocess makes {rows_in(given)} rows of {n}: let it keep each row in its place")
         if not self.batch_size:
-            return Output(self._read(self._matrix(self.file.session.run(self._output, given)), n))
+            names = [self.output, *([self.features] if features and self.features else [])]
+            said, *rest = self.file.session.run(names, given)
+            return self._matrix(said), np.asarray(rest[0], np.float32).reshape(n, -1) if rest else None
         parts = []
         for start in range(0, n, self.batch_size):
             rows = np.minimum(np.arange(start, start + self.batch_size), n - 1)
-            raw = self.file.session.run(self._output, {name: part[rows] for name, part in given.items()})
-            parts.append(self._matrix(raw)[: n - start])
-        return Output(self._read(np.concatenate(parts), n))
+            said = self.file.session.run([self.output], {name: part[rows] for name, part in given.items()})[0]
+            parts.append(self._matrix(said)[: n - start])
+        return np.concatenate(parts), None
 
     def _read(self, out: np.ndarray, n: int) -> np.ndarray:
         return self._logits(out, n, float(np.finfo(out.dtype).eps) if out.dtype.kind == "f" else 0.0)
@@ -95,7 +106,7 @@ class OnnxModel(Reading):
     def fingerprint(self) -> str:
         """Hash of the file's content, the output that is read, task and preprocess."""
         code = "" if self.preprocess is None else code_fingerprint(self.preprocess)
-        told = repr((self._output, self.task, code)).encode()
+        told = repr((self.output, self.task, code)).encode()
         return hashlib.blake2b(told + self.file.content, digest_size=16).hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -106,7 +117,9 @@ class OnnxModel(Reading):
             "parameters": self.file.parameters,
             "bytes": len(self.file.content),
             "feature_layer": None,
-            "features": "none: an ONNX file doesn't show what goes through its layers",
+            "features": f"its output {self.features}"
+            if self.features
+            else "none: an ONNX file doesn't show what goes through its layers",
             "note": "; ".join(note for note in (self._note(), self._choice, fixed) if note),
         }
 

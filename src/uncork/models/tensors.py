@@ -70,7 +70,7 @@ def call(module: nn.Module, batch: Any) -> torch.Tensor:
     argument, as the mapping itself. Raises BadInput where none of these fits, or the output is no tensor.
     """
     try:
-        out = _of_inputs(module, batch) if isinstance(batch, Mapping) else module(batch)
+        out = of_inputs(module, batch) if isinstance(batch, Mapping) else module(batch)
     except AssertionError as error:
         if not str(error).startswith("Guard failed"):  # by which torch.export refuses other shapes than it has seen
             raise
@@ -81,7 +81,8 @@ def call(module: nn.Module, batch: Any) -> torch.Tensor:
     return out
 
 
-def _of_inputs(module: nn.Module, batch: Mapping[str, Any]) -> Any:
+def of_inputs(module: nn.Module, batch: Mapping[str, Any]) -> Any:
+    """Whatever the module returns for several inputs, given as `call` says."""
     try:
         signature = inspect.signature(module.forward)
     except (TypeError, ValueError):  # of what is no Python function

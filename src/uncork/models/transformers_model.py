@@ -145,6 +145,21 @@ class TextEncoder(nn.Module):
         config: Any = self.body.config
         return int(config.hidden_size)
 
+    @property
+    def depth(self) -> int:
+        """Layers one after the other; 0 where they stand in no list of their own."""
+        return len(_layers(self.body)[1])
+
+    def keep_layers(self, depth: int) -> None:
+        """Leaves out all layers but the first `depth`. Raises BadInput where there aren't as many."""
+        if not 1 <= depth <= self.depth:
+            raise BadInput(f"depth is {depth}, but the encoder has {self.depth} layers: give from 1 to as many")
+        name, layers = _layers(self.body)
+        place, _, last = name.rpartition(".")
+        setattr(self.body.get_submodule(place), last, layers[:depth])
+        config: Any = self.body.config
+        config.num_hidden_layers = depth
+
     def forward(self, **tokens: torch.Tensor) -> Float[torch.Tensor, "b d"]:
         states = self.body(**tokens).last_hidden_state
         mask = tokens["attention_mask"]
@@ -203,6 +218,13 @@ def load_encoder(path: str | Path, pooling: str | None = None) -> TextEncoder:
     if getattr(body, "pooler", None) is not None:
         body.pooler = None  # of no use here, and random in an encoder that was saved without
     return TextEncoder(body, pooling or said, normalised=normalised)
+
+
+def _layers(body: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The longest list of parts of one kind, which are an encoder's layers, by name; an empty one without any."""
+    lists = [(name, part) for name, part in body.named_modules() if isinstance(part, nn.ModuleList)]
+    alike = [(name, part) for name, part in lists if len({type(each) for each in part}) == 1]
+    return max(alike, key=lambda pair: len(pair[1]), default=("", nn.ModuleList()))
 
 
 def _transformers(purpose: str) -> Any:

@@ -13,7 +13,7 @@ little way in the flat ones. Preconditioning evens them out; time spent on steps
 Estimator
 ---------
 `times_faster`: time of the recipe over that in which the other optimiser reaches the recipe's last loss, both at the
-best of three learning rates, chosen on a fifth of train; geometric mean over training seeds, t on the logarithms. Each
+best of five learning rates, chosen on a fifth of train; geometric mean over training seeds, t on the logarithms. Each
 is trained for the recipe's wall time, half and a quarter of it, with a schedule of its own; between them the loss is
 taken as linear in the logarithm of time; beyond a factor of 4 nothing was measured. Wall time counts steps at the pace
 measured side by side on this machine. The optimiser was chosen on train too, so that validation confirms one.
@@ -26,9 +26,9 @@ The verdict: slow where the factor is surely above 1.25.
 
 When it misleads
 ----------------
-A few rates a factor of three apart are a small search: who needs finer tuning looks worse. On another machine steps
-have another price. The loss is the usual one, whatever `recipe.loss` says. The Hessian is that of eval mode, on
-batches, whose largest eigenvalue lies above that of all rows.
+Five rates are a small search: who needs finer tuning looks worse. On another machine steps have another price. The
+loss is the usual one, whatever `recipe.loss` says. The Hessian is that of eval mode, on batches, whose largest
+eigenvalue lies above that of all rows.
 
 Remedies and their safety
 -------------------------

@@ -21,8 +21,9 @@ nothing and the larger of the arms' upper ends at half size. Arms of which a mod
 
 When it misleads
 ----------------
-A few rates are no search: a finer one gains at least as much as what is confirmed, up to noise. Screening at half size
-may drop an arm that gains only with all of train. A recipe that has too few steps likes a larger rate for that reason.
+A few rates are no search: a finer one gains at least as much as what is confirmed, up to noise (`untried-settings`
+shows what a search reaches, and which settings matter). Screening at half size may drop an arm that gains only with all
+of train. A recipe that has too few steps likes a larger rate for that reason.
 
 Remedies and their safety
 -------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 from uncork.models.ensemble import Ensemble
 from uncork.models.wrapped import Wrapped
-from uncork.schema.contract import Remedy, Safety, Yardstick, discover, identify, module_doc
+from uncork.schema.contract import Remedy, Safety, Saves, Yardstick, discover, identify, module_doc
 from uncork.schema.errors import Unavailable
 from uncork.schema.subject import Subject
 
@@ -51,7 +51,8 @@ class Treated:
     (subject, seed), for several seeds side by side in processes of their own, so it must be picklable; None where
     `subject.model` is the treated model already. `compute`: what one model costs, in trainings by the recipe that was
     given; what `apply` trained before, to search or to judge rows, is part of it. `changes`: what was changed, in
-    words. `amount`: how much was changed, for a control of equal size.
+    words. `amount`: how much was changed, for a control of equal size. `measured`: what was timed on the way, in words,
+    which another run won't repeat to the digit.
     """
 
     subject: Subject
@@ -59,6 +60,7 @@ class Treated:
     train: Callable[[Subject, int], Any] | None = None
     compute: float = 0.0
     amount: int = 0
+    measured: str = ""
 
 
 def remedy(
@@ -72,12 +74,13 @@ def remedy(
     as_is: bool = False,
     combines: bool = False,
     on_request: bool = False,
+    saves: Saves = "",
 ) -> Callable[[Callable[[Case], Treated]], Remedy]:
     """Announces a remedy. `control` gets the case and what `apply` did.
 
     `price(subject, seeds)`: trainings by the subject's recipe that `apply` and as many models of remedy and control
-    take; 0 where nothing is trained. `as_is`: as in `Remedy`; without it the control of a Recipe has to take as much
-    compute as the remedy.
+    take; 0 where nothing is trained. `as_is`, `saves`: as in `Remedy`; without `as_is` the control of a Recipe has to
+    take as much compute as the remedy.
     """
 
     def wrap(apply: Callable[[Case], Treated]) -> Remedy:
@@ -94,6 +97,7 @@ def remedy(
             as_is=as_is,
             combines=combines,
             on_request=on_request,
+            saves=saves,
         )
 
     return wrap

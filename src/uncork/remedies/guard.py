@@ -27,7 +27,8 @@ its errors as of the rest has no threshold. The guarantee is for rows like valid
 for one answer, one class or rows after a shift; a stranger is answered where the model is sure of it, which `reject` is
 for. The half it is certified on must not have fitted anything else: one number, as a temperature is, matters little, an
 isotonic map may break the guarantee. The sets hold as often as asked on average over calibrations, and nearly so: the
-threshold was chosen on the same rows. It is judged by the wrong answers per 1,000 on the other half of validation.
+threshold was chosen on the same rows. Copies of a row count as rows each unless they share a group. It is judged by the
+wrong answers per 1,000 on the other half of validation.
 
 References
 ----------

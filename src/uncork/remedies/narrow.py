@@ -44,6 +44,7 @@ TIMES = 0.25
     yardstick="tolerance",
     control=again,
     price=two_trainings,
+    saves="bytes",
 )
 def apply(case: Case) -> Treated:
     return at_width(case, TIMES)

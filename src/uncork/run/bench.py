@@ -26,6 +26,7 @@ from uncork.run.figures import churn, of_the_model, side_effects
 from uncork.run.measure import run_probe
 from uncork.run.progress import Progress
 from uncork.run.rank import judge, quality_family
+from uncork.run.savings import saving, with_saving
 from uncork.run.trained import Trainer
 from uncork.run.verdict import fewer, predicted_of, verdict_of
 from uncork.run.verify import Attempt
@@ -118,6 +119,8 @@ class Bench:
             realised, against, verdict = self._judge_gate(finding, before, after[0], beside[0])
         else:
             realised, against, verdict = self._judge(remedy, judged_by, before, after, beside)
+        saved = saving(remedy, before, after[0], self._judging(remedy))
+        verdict, unsaved = with_saving(verdict, saved)
         kept = verdict in ("helps", "closed")
         treatment = Treatment(
             remedy=remedy.id,
@@ -130,9 +133,9 @@ class Bench:
             realised=realised,
             against_control=against,
             on_validation=realised,
-            side_effects=self._side_effects(remedy, before, after, beside),
+            side_effects=(*([saved] if saved else []), *self._side_effects(remedy, before, after, beside)),
             changes=treated.changes,
-            reason=f"control: {control.changes}",
+            reason="; ".join(part for part in (f"control: {control.changes}", treated.measured, unsaved) if part),
             seeds=len(after),
             round=self.round,
             trainings=self.trainings(remedy, seeds),
@@ -140,7 +143,7 @@ class Bench:
         )
         if kept:
             self._keep(remedy, treated, after[0])
-        return Attempt(treatment, judged_by, before, after, beside, self._margin(remedy))
+        return Attempt(treatment, judged_by, before, after, beside, self._margin(remedy), saved)
 
     def left_out(
         self, remedy: Remedy, finding: Finding, reason: str, verdict: TreatmentVerdict = "not-applicable"
@@ -165,7 +168,8 @@ class Bench:
             trainings, seconds = self.trainings(remedy, seeds), self.seconds_of(remedy, seeds)
         except Exception as error:  # a build that can't be scaled, among others
             return self.left_out(remedy, finding, failure(error), "error")
-        reason = f"about {seconds:.0f} s" + (f", {trainings:.3g} trainings by the recipe" if trainings else "")
+        by_recipe = trainings and self.present.subject.recipe is not None
+        reason = f"about {seconds:.0f} s" + (f", {trainings:.3g} trainings by the recipe" if by_recipe else "")
         return replace(self.left_out(remedy, finding, reason, "planned"), trainings=trainings, seconds=seconds)
 
     def examine_again(self, tried: Collection[str], seconds: float, progress: Progress) -> None:

@@ -36,6 +36,7 @@ from uncork.models.weights import load_weights
 from uncork.schema.certificate import Certificate
 from uncork.schema.errors import BadInput, MissingExtra
 from uncork.train.recipe import Recipe
+from uncork.train.resized import changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
@@ -190,6 +191,10 @@ class _Reader:
             return Aligned(inner, np.array(spec["columns"], np.int64), spec["classes"])
         if kind in ("patched", "ruled"):
             return self._corrected(inner, spec)
+        if kind == "early-exit":
+            from uncork.models.early_exit import EarlyExit
+
+            return EarlyExit.of_parts(inner, spec, self._arrays(spec["file"]))
         if kind == "isotonic":
             arrays = self._arrays(spec["file"])
             knots = [(arrays[f"x{k}"], arrays[f"y{k}"]) for k in range(len(arrays) // 2)]
@@ -210,13 +215,18 @@ class _Reader:
         return Patched(inner, Memory.of_arrays(self._arrays(spec["file"])))
 
     def _module(self, spec: Spec) -> Model:
+        import torch
+
         from uncork.models.torch_model import TorchModel
 
         if self.build is None:
             raise BadInput(f"{self.place} holds weights of {spec['class']}: give build=, the function that makes it")
         recipe = Recipe(self.build, epochs=1)
         made = recipe.make(**{name: size for name, size in spec["built_with"].items() if recipe.takes(name)})
+        made = changed(made, spec.get("resized", ()))
         module = made if spec["file"] is None else load_weights(made, self.place / spec["file"])
+        if spec.get("numbers") in ("bfloat16", "float16"):
+            module = module.to(getattr(torch, spec["numbers"]))
         model = TorchModel(
             module.eval(), task=spec["task"], preprocess=self._preprocess(spec), features=spec["features"]
         )
@@ -228,9 +238,12 @@ class _Reader:
         """A model that is a file of its own, read as it was before."""
         model: Any
         if spec["kind"] == "onnx":
+            from uncork.models.as_onnx import AsArrays
             from uncork.models.onnx_model import OnnxModel
 
             content, preprocess = self._content(spec["file"]), self._preprocess(spec)
+            if preprocess is not None and spec.get("tensors"):
+                preprocess = AsArrays(preprocess)
             model = OnnxModel(content, task=spec["task"], preprocess=preprocess, output=spec["output"])
         else:
             from uncork.models.load import load_model

@@ -13,9 +13,11 @@ import numpy as np
 
 from uncork.gather.store import checksum, explained, write_atomically
 from uncork.models.aligned import Aligned
+from uncork.models.as_onnx import AsArrays
 from uncork.models.base import Model
 from uncork.models.code import code_fingerprint
 from uncork.models.contracted import Contracted
+from uncork.models.early_exit import EarlyExit
 from uncork.models.ensemble import Ensemble
 from uncork.models.guarded import Bounded, Guarded
 from uncork.models.isotonic import Isotonic
@@ -31,6 +33,7 @@ from uncork.models.scaled import Scaled
 from uncork.models.sklearn_model import SklearnModel
 from uncork.models.smoothed import Smoothed
 from uncork.models.temperature import Tempered
+from uncork.models.tensors import reference
 from uncork.models.torch_model import TorchModel
 from uncork.models.viewed import Viewed
 from uncork.models.weights import packed
@@ -39,6 +42,7 @@ from uncork.run.load import Loaded, leaves
 from uncork.schema.errors import MissingExtra
 from uncork.schema.subject import Subject
 from uncork.train.recipe import Recipe
+from uncork.train.resized import Resized
 
 
 def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str]) -> str:
@@ -55,10 +59,14 @@ def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str
         place.mkdir(parents=True, exist_ok=True)
     built_with: dict[str, float] = {}
     recipe = getattr(subject.recipe, "recipe", subject.recipe)  # of one that is trained in another way, the plain one
+    resized: list[dict[str, Any]] = []
     if isinstance(recipe, Recipe):
+        if isinstance(recipe.build, Resized):
+            resized = [dict(change) for change in recipe.build.changes]
+            recipe = recipe.replace(build=recipe.build.build)
         sizes = {name: recipe.default(name) for name in ("width", "depth")}
         built_with = {name: size for name, size in sizes.items() if size is not None}
-    writer = _Writer(place, built_with)
+    writer = _Writer(place, built_with, resized)
     spec = writer.spec(model)
     about = {"changes": changes, "how": _how(place, spec), "classes": subject.classes, "model": spec}
     write_atomically(place / "treated.json", json.dumps(about, indent=1, ensure_ascii=False))
@@ -67,7 +75,7 @@ def save_treated(folder: Path, subject: Subject, model: Model, changes: list[str
     return place.name
 
 
-_PARTS = ("weights", "isotonic", "detector", "patches", "estimator", "head", "onnx", "program")
+_PARTS = ("weights", "isotonic", "detector", "exits", "patches", "estimator", "head", "onnx", "program")
 
 #: Changes that a few numbers say: their kind, and the numbers.
 _BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
@@ -83,11 +91,12 @@ _BY_NUMBERS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
 class _Writer:
     """Writes the parts' files, named by their content: until treated.json is there, the one before stays whole.
 
-    `built_with`: what the recipe's build takes by default.
+    `built_with`: what the recipe's build takes by default. `resized`: how what it makes was made smaller, in turn.
     """
 
     place: Path
     built_with: dict[str, float]
+    resized: list[dict[str, Any]]
     written: set[str] = field(default_factory=set)
 
     def spec(self, model: Model) -> dict[str, Any]:
@@ -109,6 +118,7 @@ class _Writer:
                 "kind": "onnx",
                 "file": self._keep("onnx", "onnx", model.file.content),
                 "output": model.asked,
+                "tensors": isinstance(model.preprocess, AsArrays),
                 **_read(model),
             }
         if isinstance(model, SklearnModel):
@@ -135,6 +145,8 @@ class _Writer:
             return {"kind": "isotonic", "rows": model.rows, "file": self._keep("isotonic", "safetensors", save(arrays))}
         if isinstance(model, Rejecting):
             return {"kind": "rejecting", "file": self._detector(model), **model.told["rejects"]}
+        if isinstance(model, EarlyExit):
+            return self._exits(model)
         if isinstance(model, Guarded):
             return self._guard(model)
         if isinstance(model, Bounded):
@@ -146,6 +158,11 @@ class _Writer:
 
         arrays = {name: np.ascontiguousarray(array) for name, array in model.detector.arrays.items()}
         return self._keep("detector", "safetensors", save(arrays)) if arrays else None
+
+    def _exits(self, model: EarlyExit) -> dict[str, Any]:
+        from safetensors.numpy import save
+
+        return {"kind": "early-exit", "file": self._keep("exits", "safetensors", save(model.arrays())), **model.about()}
 
     def _corrections(self, model: Patched | Ruled) -> dict[str, Any]:
         """`of`: the model that they are of, so that they are not taken for another's."""
@@ -168,7 +185,9 @@ class _Writer:
             "class": type(model.module).__qualname__,
             "file": self._keep("weights", "safetensors", content) if content else None,
             "built_with": self.built_with,
+            "resized": self.resized,
             "features": model.describe()["feature_layer"],
+            "numbers": str(reference(model.module).dtype).removeprefix("torch."),
             **_read(model),
         }
 
@@ -215,7 +234,8 @@ class _Writer:
 def _read(model: TorchModel | OnnxModel) -> dict[str, Any]:
     """How a net's outputs are read, which batches have settled."""
     read = {"task": model.task, "outputs": model.n_outputs, "probabilities": model._probabilities}
-    return {**read, "preprocess": _code(model.preprocess)}
+    own = model.preprocess
+    return {**read, "preprocess": _code(own.preprocess if isinstance(own, AsArrays) else own)}
 
 
 def _unsaved(kind: str, reason: str) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from uncork.run import ledger
 from uncork.run.figures import side_effects
 from uncork.run.identity import answers_key, shifted_rows, test_rows
 from uncork.run.progress import Progress, working
+from uncork.run.savings import with_saving
 from uncork.run.yardstick import ByMetric, ByShifted, View, Yardstick
 from uncork.schema.artifacts import FingerprintsData, Pass, PassData
 from uncork.schema.finding import Estimate
-from uncork.schema.report import Headline, Treatment, TreatmentVerdict, Verification
+from uncork.schema.report import Headline, SideEffect, Treatment, TreatmentVerdict, Verification
 from uncork.stats.multiplicity import alpha_of_opening, holm, p_value
 from uncork.stats.score import score
 
@@ -58,6 +59,7 @@ class Attempt:
     """One remedy that was tried: the model before it, those after it and its controls by seed, and how it was judged.
 
     The first model after it is the one that is kept. `margin`: what may be lost, in the yardstick's display unit.
+    `saved`: what may be gained for it, measured on validation; None where nothing was to be saved.
     """
 
     treatment: Treatment
@@ -66,6 +68,7 @@ class Attempt:
     after: tuple[Context, ...]
     control: tuple[Context, ...]
     margin: float = 0.0
+    saved: SideEffect | None = None
 
 
 def verify(
@@ -155,7 +158,7 @@ def _attempts_on_test(attempts: Sequence[Attempt], view: View, alpha: float) -> 
         replace(
             attempt.treatment,
             stage="test",
-            verdict="helps" if helps else _otherwise(gained.shifted(attempt.margin)),
+            verdict=with_saving("helps" if helps else _otherwise(gained.shifted(attempt.margin)), attempt.saved)[0],
             realised=gained,
             against_control=against,
             p_value=p,

@@ -28,6 +28,8 @@ REQUIREMENTS: dict[str, float] = {
 #: Attacks that may be declared in `require`: the norm, and how far x may be moved in it, in the units of x as given.
 #: Nothing is attacked without one.
 THREATS = ("linf", "l2")
+#: Limits of the cost column: the longest that one row may take, 99 times of 100, in milliseconds. None by default.
+COSTS = ("latency_ms",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,8 @@ class Subject:
     does, each a torch module from a batch (after `preprocess`) to features (b, d), or a model that has features.
     `preprocess`: applied to every batch before the model sees it.
     `require`: limits of the trust column, such as `{"ece": .02, "precision": .99}`, and at most one declared threat,
-    such as `{"linf": 8 / 255}`: how far an attacker may move x, in the units of x as it is given.
+    such as `{"linf": 8 / 255}`: how far an attacker may move x, in the units of x as it is given; `{"latency_ms": 20}`
+    is the longest that one row may take, 99 times of 100.
     `strangers`: rows that the model was not made for and should not answer; their labels, if any, are not looked at.
     `behaviours`: relations that the model's decisions should keep, each a `Behaviour`; tried beside those built in.
     `features`: name of the torch submodule whose input counts as the penultimate features.
@@ -94,8 +97,8 @@ class Subject:
 
     @property
     def requirements(self) -> dict[str, float]:
-        """Every limit, the user's or the default, and the threat where one was declared."""
-        declared = {key: float(limit) for key, limit in (self.require or {}).items() if key in THREATS}
+        """Every limit, the user's or the default, and the threat and the cost where they were declared."""
+        declared = {key: float(limit) for key, limit in (self.require or {}).items() if key in (*THREATS, *COSTS)}
         return {key: self.requirement(key) for key in REQUIREMENTS} | declared
 
     def without_test(self) -> Subject:
@@ -109,14 +112,16 @@ class Subject:
 
 def _limit(key: str, limit: Any) -> float:
     """One limit of `require`. Raises BadInput where it is not known, no number, or out of range."""
-    if key not in (*REQUIREMENTS, *THREATS):
-        raise BadInput(f"require[{key!r}] is not known: use one of {', '.join((*REQUIREMENTS, *THREATS))}")
+    if key not in (*REQUIREMENTS, *THREATS, *COSTS):
+        raise BadInput(f"require[{key!r}] is not known: use one of {', '.join((*REQUIREMENTS, *THREATS, *COSTS))}")
     try:
         number = float(limit)
     except (TypeError, ValueError):
         raise BadInput(f"require[{key!r}] is {limit!r}: give a number") from None
     if key in THREATS and not 0 < number < math.inf:
         raise BadInput(f"require[{key!r}] is {limit}: give how far x may be moved, above 0, in the units of x")
+    if key in COSTS and not 0 < number < math.inf:
+        raise BadInput(f"require[{key!r}] is {limit}: give milliseconds, above 0")
     if key in REQUIREMENTS and not 0 < number < 1:
         raise BadInput(f"require[{key!r}] is {limit}: give a share between 0 and 1")
     return number

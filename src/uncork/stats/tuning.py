@@ -67,6 +67,42 @@ def share_beyond_best(trials: int, *, level: float = 0.95) -> Estimate:
     return Estimate(value, 0.0, high, "share of trials", trials, method, level=level)
 
 
+def gain_of_more(
+    scores: Float[np.ndarray, " k"],
+    more: int,
+    *,
+    unit: str,
+    higher_is_better: bool,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    level: float = 0.95,
+) -> Estimate:
+    """What the best of `more` further trials is expected to be better by than the best of so many; 0 where it isn't.
+
+    low: nothing, as no trials can show that there is anything better. high: the chance that one of them beats the best
+    (`share_beyond_best`, one-sided) times all that lies between the best and the metric's own end in `bounds`; None
+    where that has none. Distribution-free: it holds with probability ≥ `level`.
+    value: what the last `more` of the k trials gained, the mean over all orders of them: an unbiased estimate of no
+    less than what the next ones gain, since E[best of n] rises ever more slowly. None for `more` ≥ k, or where a score
+    that counts is infinite. Unit: one trial, independent, of the same search.
+    """
+    sign = 1 if higher_is_better else -1
+    ordered = np.sort(sign * np.asarray(scores, np.float64))[::-1]
+    k, method = len(ordered), "order statistics over trials (one-sided)"
+    if not k:
+        return Estimate(None, 0.0, None, unit, 0, method, level=level)
+    best, end = ordered[0], max(sign * np.asarray(bounds))
+    share = share_beyond_best(k, level=level).high
+    assert share is not None
+    high = float(-math.expm1(more * math.log1p(-share)) * (end - best)) if np.isfinite(end - best) else None
+    value = None
+    if more < k:
+        at = np.arange(more + 1)  # the chance that the i-th best is the best of k − more of them; of worse ones none
+        chance = special.binom(k - 1 - at, k - more - 1) / special.binom(k, k - more)
+        gained = float(best - ordered[: more + 1] @ chance)
+        value = None if not math.isfinite(gained) else gained if high is None else min(gained, high)
+    return Estimate(value, 0.0, high, unit, k, method, level=level)
+
+
 @lru_cache(maxsize=32)
 def _band(k: int, level: float) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Ends of the distribution function at each order statistic, all holding together with probability `level`.

@@ -23,7 +23,7 @@ from uncork.train.recipe import Recipe
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["TextNet", "Tokens", "fine_tune", "linear_probe", "probed", "text_features"]
+__all__ = ["TextNet", "Tokens", "fine_tune", "linear_probe", "probed", "shallower", "text_features"]
 
 WINDOW = 4096
 
@@ -51,15 +51,18 @@ class TextNet(nn.Module):
 
 @dataclass(frozen=True)
 class Build:
-    """Makes a TextNet from the encoder in a folder: what a Recipe's `build` is."""
+    """Makes a TextNet from the encoder in a folder: what a Recipe's `build` is. `depth`: its first layers alone."""
 
     folder: str
     n_outputs: int
     frozen: bool
     pooling: str | None = None
 
-    def __call__(self) -> TextNet:
-        return TextNet(load_encoder(self.folder, self.pooling), self.n_outputs, frozen=self.frozen)
+    def __call__(self, depth: int | None = None) -> TextNet:
+        encoder = load_encoder(self.folder, self.pooling)
+        if depth is not None:
+            encoder.keep_layers(depth)
+        return TextNet(encoder, self.n_outputs, frozen=self.frozen)
 
 
 def linear_probe(
@@ -115,6 +118,23 @@ def probed(
     head = recipe.replace(build=partial(nn.Linear, net.encoder.width, recipe.build.n_outputs))
     net.head.load_state_dict(fit(head, Split(features, train.y), seed=seed).module.state_dict())
     return net.eval()
+
+
+def shallower(
+    recipe: Recipe, net: TextNet, train: Split, preprocess: Tokens, seed: int, *, epochs: int = 30, lr: float = 0.05
+) -> TextNet:
+    """What `recipe` builds with fewer layers, begun with those of `net`, all to be trained; its head is fitted on its
+    features of train as they are then, as `linear_probe` does (Kumar et al., Fine-tuning can distort pretrained
+    features, ICLR 2022)."""
+    with torch.random.fork_rng(devices=[]):  # the head is drawn, and given other weights
+        made: Any = recipe.make()
+    known = net.encoder.state_dict()
+    made.encoder.load_state_dict({name: known[name] for name in made.encoder.state_dict()})
+    head = Recipe(partial(nn.Linear, made.encoder.width, made.head.out_features), epochs=epochs, lr=lr)
+    fitted = fit(head, Split(text_features(made.encoder, train, preprocess), train.y), seed=seed, device="cpu").module
+    made.head.load_state_dict(fitted.state_dict())
+    whole: TextNet = made.requires_grad_(True)
+    return whole
 
 
 def text_features(encoder: TextEncoder, split: Split, preprocess: Tokens) -> Float[np.ndarray, "n d"]:

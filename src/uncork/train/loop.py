@@ -84,7 +84,7 @@ def fit(
         step = 0
 
         def outputs(rows: np.ndarray) -> torch.Tensor:
-            batch = _drawn(train.take(rows), recipe.augment, augmenting, preprocess)
+            batch = drawn(train.take(rows), recipe.augment, augmenting, preprocess)
             return _forward(module, batch, device, preprocess)
 
         while step < total:
@@ -123,7 +123,7 @@ def _check(patience: int | None, average: float | None, validation: Split | None
         raise BadInput(f"average is {average}: give a share of the steps above 0, and no validation split to choose by")
 
 
-def _drawn(
+def drawn(
     batch: Any, augment: Callable[..., Any] | None, random: torch.Generator, preprocess: Callable[[Any], Any] | None
 ) -> Any:
     """A batch as the net is trained on it."""

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from uncork.gather._clock import side_by_side
+from uncork.models.clock import side_by_side
 from uncork.stats.quantiles import median
 
 

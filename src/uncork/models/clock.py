@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,16 +27,22 @@ def side_by_side(
     seconds = np.empty((rounds, len(works)))
     for i in range(-warm_up, rounds):
         for j in order.permutation(len(works)):
-            _wait_for_device()
+            wait_for_device()
             start = time.perf_counter()
             works[j]()
-            _wait_for_device()
+            wait_for_device()
             if i >= 0:
                 seconds[i, j] = time.perf_counter() - start
     return seconds
 
 
-def _wait_for_device() -> None:
+def wait_for_device() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
+
+
+def in_turn(run: Callable[[Any], Any], batches: Sequence[Any]) -> Callable[[], Any]:
+    """Work that runs the batches one by one, one a call, and begins again."""
+    left = cycle(batches)
+    return lambda: run(next(left))
