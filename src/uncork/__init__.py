@@ -25,6 +25,7 @@ _HOME = {
     "acquire": "uncork.run.acquire",
     "explain": "uncork.run.explain",
     "patch": "uncork.run.patch",
+    "export": "uncork.run.export",
     "load_weights": "uncork.models.weights",
     "load_model": "uncork.models.load",
     "load_treated": "uncork.run.load",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from uncork.run.audit import audit as audit
     from uncork.run.diff import diff as diff
     from uncork.run.explain import explain as explain
+    from uncork.run.export import export as export
     from uncork.run.load import load_treated as load_treated
     from uncork.run.patch import patch as patch
     from uncork.run.treat import treat as treat

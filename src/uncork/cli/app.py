@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from uncork.cli import acquire, audit, check, demo, diff, explain, history, init, patch, probes
+from uncork.cli import acquire, audit, check, demo, diff, explain, export, history, init, patch, probes
 from uncork.schema.errors import UncorkError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command()(history.history)
 app.command()(explain.explain)
 app.command()(acquire.acquire)
 app.command()(patch.patch)
+app.command()(export.export)
 app.command()(probes.probes)
 app.command()(probes.remedies)
 app.command()(init.init)
