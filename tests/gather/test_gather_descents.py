@@ -62,6 +62,11 @@ def test_a_steep_column_slows_plain_descent_down(context_of: Callable[..., Conte
     np.testing.assert_allclose(found.rates[0, :3], [1e-3 / 3, 1e-3, 3e-3])
     around = [[1e-3 / 9, 1e-3 / 27], [1e-3 / 3**0.5, 1e-3 * 3**0.5], [9e-3, 27e-3]]
     np.testing.assert_allclose(found.rates[0, 3:], around[found.screened[0, :3].argmin()])
+    # Of a mean over the 80 held rows, whose losses differ by far less than ten times the largest mean.
+    for i, best in enumerate(found.chosen):
+        others = np.delete(found.behind[i], best)
+        assert found.behind[i, best] == 0
+        assert ((others > 0) & (others < 10 * found.screened[i].max() / np.sqrt(80)) | np.isnan(others)).all()
     assert (found.steps >= 1).all()
     assert found.steps[0] == 48
     # More time never hurts by much, and equal time means fewer steps of what is slower.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uncork.derived.descents import times_faster
+from uncork.derived.descents import rates_within, times_faster
 from uncork.probes.ill_conditioning import measure
 from uncork.schema.finding import NotApplicable
 from uncork.testing.descents import descents
@@ -63,3 +63,17 @@ def test_not_applicable_without_another() -> None:
     found = measure(**given(1.0, finalists=np.array([0])), rng=np.random.default_rng(0))
     assert isinstance(found, NotApplicable)
     assert "uncork[optim]" in found.reason
+
+
+def test_rates_that_are_as_good() -> None:
+    """Sgd's best is .1; .3 is behind by half a standard error, .03 by four. Rates are not in their order."""
+    data = descents()
+    assert rates_within(data, 0) == (0.1, 0.3)
+    assert rates_within(data, 1) == (3e-3, 3e-3)
+    order = [2, 0, 1]
+    turned = dataclasses.replace(
+        data, rates=data.rates[:, order], screened=data.screened[:, order], behind=data.behind[:, order]
+    )
+    assert rates_within(turned, 0) == (0.1, 0.3)
+    lost = dataclasses.replace(data, screened=np.full((2, 3), np.inf), behind=np.full((2, 3), np.nan))
+    assert rates_within(lost, 0) is None

@@ -29,6 +29,25 @@ def times_faster(data: DescentsData, finalist: int) -> Estimate:
     return geometric_mean(np.array([_factor(own, other) for own, other in pairs]), unit="times faster")
 
 
+def rates_within(data: DescentsData, optimiser: int) -> tuple[float, float] | None:
+    """(lowest, highest) rate around its best that, as all between, one standard error can't tell from it; None where
+    all diverge.
+
+    Of one training each: how much training again moves a loss is not part of it.
+    """
+    if not np.isfinite(data.screened[optimiser]).any():
+        return None
+    order = np.argsort(data.rates[optimiser])
+    lost = (data.screened[optimiser] - data.screened[optimiser].min())[order]
+    near = lost <= data.behind[optimiser][order]  # false of NaN
+    first = last = int(lost.argmin())
+    while first > 0 and near[first - 1]:
+        first -= 1
+    while last < len(order) - 1 and near[last + 1]:
+        last += 1
+    return float(data.rates[optimiser][order][first]), float(data.rates[optimiser][order][last])
+
+
 def loss_gained(data: DescentsData, finalist: int) -> Estimate:
     """Loss on validation, nats or squared units, that this finalist ends below the recipe, in the same time."""
     own, other = data.loss[0, :, 0], data.loss[finalist, :, 0]

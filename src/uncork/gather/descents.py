@@ -42,6 +42,7 @@ from uncork.models.torch_model import TorchModel, evaluating
 from uncork.schema.descents import SHARES, Descents, DescentsData
 from uncork.schema.errors import BadInput, MissingExtra, Unavailable, UncorkError
 from uncork.schema.seeds import generator, integer_seed
+from uncork.stats.means import mean
 from uncork.train.curvature import hessian_product, lanczos, trace_samples
 from uncork.train.loop import fit
 from uncork.train.losses import Targets
@@ -91,19 +92,24 @@ def gather(request: Descents, context: Context) -> DescentsData:
         raise Unavailable(f"train is too small to choose learning rates inside it: {why}") from None
     seed, known = integer_seed(context.seed, "descents", "screen"), train.subset(~held)
 
-    def screen(rates: np.ndarray) -> np.ndarray:
+    def screen(rates: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         jobs = [
             (r.replace(lr=rate), known, train.subset(held), seed, int(n), setting)
             for r, own_rates, n in zip(recipes.values(), rates.tolist(), steps, strict=True)
             for rate in own_rates
         ]
-        return np.array(context.fan(_loss, jobs)).reshape(rates.shape)
+        return context.fan(_losses, jobs)
 
     usual = np.array([[r.lr] for r in recipes.values()])
-    first = screen(usual * FACTORS)
-    more = usual * np.array(MORE)[first.argmin(axis=1)]
-    rates, screened = np.hstack([usual * FACTORS, more]), np.hstack([first, screen(more)])
+    found = screen(usual * FACTORS)
+    first = np.array([loss for loss, _ in found]).reshape(len(usual), len(FACTORS), -1)
+    more = usual * np.array(MORE)[first.mean(axis=2).argmin(axis=1)]
+    second = np.array([loss for loss, _ in screen(more)]).reshape(*more.shape, -1)
+    rates, losses = np.hstack([usual * FACTORS, more]), np.concatenate([first, second], axis=1)
+    screened = losses.mean(axis=2)
     chosen = screened.argmin(axis=1)
+    clusters = next((each for loss, each in found if np.isfinite(loss).all()), found[0][1])
+    behind = np.array([_behind(own, best, clusters) for own, best in zip(losses, chosen, strict=True)])
     if not np.isfinite(screened[0]).any():
         raise Unavailable(
             "the recipe diverges at its own learning rate, and from a 27th to three times of it: lower lr"
@@ -129,11 +135,13 @@ def gather(request: Descents, context: Context) -> DescentsData:
         for s in range(SEEDS)
         for share in SHARES
     ]
-    loss = np.array(context.fan(_loss, jobs)).reshape(len(finalists), SEEDS, len(SHARES))
+    means = [loss.mean() for loss, _ in context.fan(_losses, jobs)]
+    loss = np.array(means).reshape(len(finalists), SEEDS, len(SHARES))
     return DescentsData(
         names=tuple(names),
         rates=rates,
         screened=screened,
+        behind=behind,
         chosen=chosen,
         missing=missing,
         step_seconds=timed,
@@ -182,18 +190,26 @@ def _step(recipe: Recipe, train: Split, setting: _Setting) -> Callable[[], None]
     return step
 
 
-def _loss(recipe: Recipe, train: Split, judged: Split, seed: int, steps: int, setting: _Setting) -> float:
-    """Mean loss on `judged` after so many steps; infinite where training diverged."""
+def _losses(
+    recipe: Recipe, train: Split, judged: Split, seed: int, steps: int, setting: _Setting
+) -> tuple[np.ndarray, np.ndarray]:
+    """(loss of each row of `judged` after so many steps, infinite where training diverged; clusters of the rows)."""
     try:
         module = fit(recipe, train, seed=seed, steps=steps, preprocess=setting.preprocess).module
-        model = as_model(module, setting.task, preprocess=setting.preprocess)
-        return float(forward(model, judged).loss.mean(dtype=np.float64))
-    except BadInput as error:
-        if "NaN or inf" in str(error):
-            return float("inf")
-        raise
-    except UncorkError:
-        return float("inf")
+        passed = forward(as_model(module, setting.task, preprocess=setting.preprocess), judged)
+        return passed.loss.astype(np.float64), passed.clusters
+    except UncorkError as error:
+        if isinstance(error, BadInput) and "NaN or inf" not in str(error):
+            raise
+        return np.full(len(judged), np.inf), np.arange(len(judged))
+
+
+def _behind(losses: np.ndarray, best: int, clusters: np.ndarray) -> np.ndarray:
+    """(t,) standard errors of what each of (t, rows) losses is behind the best, by row."""
+    found = [
+        mean(one - losses[best], clusters=clusters, unit="").se if np.isfinite(one).all() else None for one in losses
+    ]
+    return np.array([0.0 if i == best else np.nan if se is None else se for i, se in enumerate(found)])
 
 
 def _curvature(context: Context, train: Split) -> dict[str, Any]:

@@ -16,7 +16,8 @@ Estimator
 best of five learning rates, chosen on a fifth of train; geometric mean over training seeds, t on the logarithms. Each
 is trained for the recipe's wall time, half and a quarter of it, with a schedule of its own; between them the loss is
 taken as linear in the logarithm of time; beyond a factor of 4 nothing was measured. Wall time counts steps at the pace
-measured side by side on this machine. The optimiser was chosen on train too, so that validation confirms one.
+measured side by side on this machine. The optimiser was chosen on train too, so that validation confirms one. The table
+has for each the rates around its best that one standard error over the held rows can't tell from it.
 `loss_gained`: what it ends below the recipe in the same time.
 `sharpness`: the largest eigenvalue of the training loss' Hessian, t over batches; Lanczos' value lies below it by at
 most the residual that is shown. `sharpness_times_rate`: it times the recipe's learning rate, which plain gradient
@@ -54,7 +55,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from uncork.derived.descents import MOST, loss_gained, times_faster
+from uncork.derived.descents import MOST, loss_gained, rates_within, times_faster
 from uncork.derived.words import interval
 from uncork.probes._contract import probe
 from uncork.schema.descents import SHARES, Descents, DescentsData
@@ -107,6 +108,7 @@ def _table(data: DescentsData) -> Detail:
         [
             name,
             float(data.rates[i, data.chosen[i]]),
+            "none" if (near := rates_within(data, i)) is None else f"{near[0]:.2g} to {near[1]:.2g}",
             round(1000 * float(np.median(data.step_seconds[i])), 3),
             int(data.steps[i]),
             _finite(data.screened[i].min()),
@@ -114,13 +116,22 @@ def _table(data: DescentsData) -> Detail:
         ]
         for i, name in enumerate(data.names)
     ]
-    columns = ["optimiser", "best rate", "ms a step", "steps in equal time", "loss, held-out fifth", "loss, validation"]
+    columns = [
+        "optimiser",
+        "best rate",
+        "as good",
+        "ms a step",
+        "steps in equal time",
+        "loss, held-out fifth",
+        "loss, validation",
+    ]
     missing = "; ".join(f"{name}: {why}" for name, why in data.missing.items())
+    as_good = "As good: rates that one standard error over rows can't tell from the best, of one training each."
     return Detail(
         "table",
         f"{data.rates.shape[1]} learning rates each, in equal wall time",
         {"columns": columns, "rows": rows},
-        note=f"Not tried: {missing}." if missing else "",
+        note=f"{as_good} Not tried: {missing}." if missing else as_good,
     )
 
 

@@ -37,8 +37,9 @@ class DescentsData:
     """Answer to `Descents`.
 
     names (m,): the recipe's own optimiser first. rates (m, t): learning rates tried; screened (m, t): loss of each on a
-    fifth of train, of one training in the recipe's wall time. chosen (m,): the best of each. missing: optimisers that
-    were not tried, and why.
+    fifth of train, of one training in the recipe's wall time; behind (m, t): standard error, over these rows, of how
+    far each is behind its optimiser's best, 0 of that and NaN of what diverged. chosen (m,): the best of each. missing:
+    optimisers that were not tried, and why.
     step_seconds (m, rounds): wall time of one training step, side by side. steps (m,): that fit into the recipe's time.
     finalists (f,): which of `names` were trained on, the recipe's own first, then the best of the others.
     loss (f, s, len(SHARES)): mean loss on validation, of fresh seeds s, after these shares of the time.
@@ -50,6 +51,7 @@ class DescentsData:
     names: tuple[str, ...]
     rates: Float[np.ndarray, "m t"]
     screened: Float[np.ndarray, "m t"]
+    behind: Float[np.ndarray, "m t"]
     chosen: Int[np.ndarray, " m"]
     missing: dict[str, str]
     step_seconds: Float[np.ndarray, "m rounds"]

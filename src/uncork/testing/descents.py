@@ -16,6 +16,7 @@ def descents(*, faster: float = 2.0, seeds: int = 5, noise: float = 0.01, seed: 
         names=("sgd", "muon"),
         rates=np.array([[0.03, 0.1, 0.3], [3e-4, 1e-3, 3e-3]]),
         screened=np.array([[1.2, 1.0, 1.1], [1.3, 1.1, 1.0]]),
+        behind=np.array([[0.05, 0.0, 0.2], [0.05, 0.05, 0.0]]),
         chosen=np.array([1, 2]),
         missing={"soap": "training with SOAP needs an extra: pip install 'uncork[optim]'"},
         step_seconds=np.array([np.full(15, 1e-3), np.full(15, 2e-3)]),
