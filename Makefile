@@ -9,7 +9,7 @@ demo: .venv/demo
 	$(BIN)/uncork demo
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

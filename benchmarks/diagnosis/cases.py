@@ -27,6 +27,7 @@ COLUMNS = {
     "unrecognised-inputs": "trust",
     "excess-capacity": "cost",
     "export-mismatch": "cost",
+    "heavy-deployment": "cost",
     "idle-parts": "cost",
     "ill-conditioning": "cost",
     "label-cost": "cost",

@@ -59,6 +59,7 @@ def test_tables_all_the_way(cli: Cli, tmp_path: Path) -> None:
     assert findings("run")["wrong-labels"]["verdict"] != "not-applicable"
 
 
+@pytest.mark.slow
 def test_off_and_preview(cli: Cli, subject_file: Callable[..., str]) -> None:
     assert cli("audit", subject_file(), "--pool", "off", "--preview", "--out", "run").code == 0
     found = findings("run")
