@@ -15,8 +15,8 @@ The model as it stands, in 32 bits.
 
 Safety
 ------
-checked: rounding turns decisions near the boundary; judged on validation, proven on test. Calibration and the worst
-class are shown as side effects. Robustness isn't measured again.
+checked: rounding turns decisions near the boundary; judged on validation, proven on test. Calibration, the worst class
+and the metric under noise are shown as side effects. No attack is tried.
 
 When it fails
 -------------

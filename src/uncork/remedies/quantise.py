@@ -20,8 +20,8 @@ eight bits save beside it is said.
 
 Safety
 ------
-checked: rounding turns decisions near the boundary; judged on validation, proven on test. Calibration and the worst
-class are shown as side effects. Robustness isn't measured again: audit the treated model for that.
+checked: rounding turns decisions near the boundary; judged on validation, proven on test. Calibration, the worst class
+and the metric under noise are shown as side effects. No attack is tried: audit the treated model for that.
 
 When it fails
 -------------
