@@ -278,8 +278,16 @@ def test_copies_travel_and_have_the_same_fingerprint():
 
 
 def test_threads_are_torchs():
-    options = OnnxModel(net()).file.session.made.get_session_options()
-    assert options.intra_op_num_threads == torch.get_num_threads()
+    model, rows, before = OnnxModel(net()), np.zeros((2, 4), np.float32), torch.get_num_threads()
+    assert model.file.session.made.get_session_options().intra_op_num_threads == before
+    try:
+        torch.set_num_threads(before + 1)
+        model.outputs(rows)
+    finally:
+        torch.set_num_threads(before)
+    assert model.file.session.made.get_session_options().intra_op_num_threads == before + 1
+    model.outputs(rows)
+    assert model.file.session.made.get_session_options().intra_op_num_threads == before
 
 
 def test_damaged_and_absent_files(tmp_path):

@@ -24,8 +24,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +35,7 @@ from uncork.gather._matrix import sample
 from uncork.gather._peak import peak_bytes
 from uncork.models.as_onnx import as_onnx, in_its_place
 from uncork.models.base import BATCH, Model
-from uncork.models.clock import in_turn, side_by_side
+from uncork.models.clock import in_turn, on_threads, side_by_side
 from uncork.models.onnx_model import OnnxModel
 from uncork.models.program import Program
 from uncork.models.torch_model import TorchModel
@@ -80,7 +79,7 @@ def gather(request: Deployment, context: Context) -> DeploymentData:
     threads = _threads()
     models, swept = {}, []
     for n in threads:
-        with _with_threads(n):
+        with on_threads(n):
             models[n] = [make() for make in makers.values()]
             swept.append(_batches(list(makers), models[n], several, len(threads), context.seed))
     rounds = min(s.shape[2] for s in swept)
@@ -156,16 +155,6 @@ def _threads() -> tuple[int, ...]:
     return (1, cores) if cores > 1 else (1,)
 
 
-@contextmanager
-def _with_threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _singles(models: Mapping[int, list[Model]], rows: list[Any], most: int, seed: int) -> Float[np.ndarray, "e t runs"]:
     """Seconds of one row, another one each run, of the models made for each number of threads.
 
@@ -175,14 +164,14 @@ def _singles(models: Mapping[int, list[Model]], rows: list[Any], most: int, seed
     works = {n: [in_turn(model.outputs, rows) for model in own] for n, own in models.items()}
     once = 0.0
     for n, own in works.items():
-        with _with_threads(n):
+        with on_threads(n):
             once += float(side_by_side(own, 3).min(axis=0).sum())
     runs = int(np.clip(SECONDS / once, FEWEST, most))
     turns = []
     for turn, part in enumerate(np.array_split(np.arange(runs), TURNS)):
         seconds = []
         for n, own in works.items():
-            with _with_threads(n):
+            with on_threads(n):
                 seconds.append(side_by_side(own, len(part), warm_up=1, seed=integer_seed(seed, "turn", turn)))
         turns.append(np.stack(seconds, axis=-1))
     return np.concatenate(turns).transpose(1, 2, 0)

@@ -66,18 +66,23 @@ class OnnxFile:
 
 @dataclass
 class Session:
-    """onnxruntime's session on the CPU, with torch's number of threads; it is made again where it was sent to."""
+    """onnxruntime's session on the CPU, with torch's number of threads.
+
+    It is made again where it was sent to, or that number has changed.
+    """
 
     content: bytes
     name: str
     made: Any = field(init=False)
+    threads: int = field(init=False)
 
     def __post_init__(self) -> None:
         import onnxruntime
 
+        self.threads = _threads()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised
-        options.intra_op_num_threads = _threads()
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -90,6 +95,8 @@ class Session:
 
     def run(self, outputs: list[str], inputs: Mapping[str, np.ndarray]) -> list[Any]:
         """Some of the file's outputs. Raises BadInput where it refuses the inputs."""
+        if self.threads != _threads():
+            self.__post_init__()
         try:
             found: list[Any] = self.made.run(outputs, dict(inputs))
             return found

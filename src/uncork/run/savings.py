@@ -9,7 +9,7 @@ import numpy as np
 
 from uncork.derived.speed import BLOCKS, times_faster_on_average
 from uncork.gather._contract import Context
-from uncork.models.clock import in_turn, side_by_side
+from uncork.models.clock import in_turn, on_threads, side_by_side
 from uncork.schema.contract import Remedy
 from uncork.schema.finding import Estimate
 from uncork.schema.report import SideEffect, TreatmentVerdict
@@ -46,16 +46,20 @@ def with_saving(verdict: TreatmentVerdict, saved: SideEffect | None) -> tuple[Tr
 
 
 def _faster(before: Context, after: Context, rows: Int[np.ndarray, " n"]) -> Estimate:
-    """One row at a time, the same for both; many rows, since a model may take longer over some of them."""
+    """One row at a time, the same for both; many rows, since a model may take longer over some of them.
+
+    On one thread: on more, one row gains little, and waits for whatever else the machine does.
+    """
     split = before.split("validation")
     order = rows[generator(before.seed, "savings").permutation(len(rows))[: BLOCKS * ROWS]]
     batches = [split.take(order[i : i + 1]) for i in range(len(order))]
     models = [before.model, after.model]
-    once = side_by_side([in_turn(model.outputs, batches[:1]) for model in models], 3).min(axis=0).sum()
-    many = int(np.clip(SECONDS / (REPEATS * BLOCKS * once), 2, ROWS))
-    turns = [batches[i % len(batches)] for i in range(BLOCKS * many) for _ in range(REPEATS)]
-    works = [in_turn(model.outputs, turns) for model in models]
-    seconds = side_by_side(works, len(turns), warm_up=REPEATS, seed=before.seed)
+    with on_threads(1):
+        once = side_by_side([in_turn(model.outputs, batches[:1]) for model in models], 3).min(axis=0).sum()
+        many = int(np.clip(SECONDS / (REPEATS * BLOCKS * once), 2, ROWS))
+        turns = [batches[i % len(batches)] for i in range(BLOCKS * many) for _ in range(REPEATS)]
+        works = [in_turn(model.outputs, turns) for model in models]
+        seconds = side_by_side(works, len(turns), warm_up=REPEATS, seed=before.seed)
     by_row = np.median(seconds.reshape(-1, REPEATS, len(models)), axis=1)
     return times_faster_on_average(by_row[:, 0], by_row[:, 1])
 
