@@ -22,6 +22,8 @@ _HOME = {
     "audit": "uncork.run.audit",
     "treat": "uncork.run.treat",
     "diff": "uncork.run.diff",
+    "from_skorch": "uncork.train.from_skorch",
+    "from_trainer": "uncork.train.from_trainer",
     "acquire": "uncork.run.acquire",
     "explain": "uncork.run.explain",
     "patch": "uncork.run.patch",
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from uncork.schema.pool import Pool as Pool
     from uncork.schema.report import Report as Report
     from uncork.schema.subject import Subject as Subject
+    from uncork.train.from_skorch import from_skorch as from_skorch
+    from uncork.train.from_trainer import from_trainer as from_trainer
     from uncork.train.recipe import Recipe as Recipe
 
 

@@ -115,6 +115,9 @@ def test_report_renders_again_identically(cli: Cli, subject_file: Callable[..., 
     again = cli("report", "runs/s")
     assert (again.code, again.out, again.err) == (0, first.out, "")
     assert before == {name: (tmp_path / "runs" / "s" / name).read_bytes() for name in before}
+    assert cli("report", "runs/s", "--card", "README.md", "-q").code == 0
+    assert (tmp_path / "README.md").read_text().startswith("---\ntags: [uncork]\nmodel-index: ")
+    assert "README.md is there already" in cli("report", "runs/s", "--card", "README.md").message
 
 
 def test_progress_is_plain_lines_and_quiet_is_quiet(cli: Cli, subject_file: Callable[..., str]) -> None:

@@ -222,10 +222,19 @@ def treat(
 
 def report(
     run: Annotated[str, typer.Argument(help="The folder of an audit, such as runs/demo.")],
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a model card of Hugging Face there, too: README.md.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Show a run again, and write its report.html anew."""
+    from uncork.gather.store import write_atomically
     from uncork.run.folder import RunFolder
 
+    if card is not None and card.exists():
+        raise BadInput(f"{card} is there already, and may hold more than figures: give another name, or delete it")
     folder = RunFolder.at(run)
-    show(folder.save(folder.load()), quiet)
+    shown = folder.save(folder.load())
+    if card is not None:
+        write_atomically(card, shown.model_card())
+    show(shown, quiet)

@@ -72,14 +72,14 @@ def _xml(text: str) -> str:
 
 def markdown(checked: Checked) -> str:
     """A table of the assertions, those that fail first, every cell plain text."""
-    lines = [f"### {'✅' if checked.holds else '❌'} uncork check {_plain(checked.run)}", "", f"{verdict(checked)}", ""]
-    lines += [f"> ⚠️ {_plain(warning)}\n" for warning in checked.warnings]
+    lines = [f"### {'✅' if checked.holds else '❌'} uncork check {plain(checked.run)}", "", f"{verdict(checked)}", ""]
+    lines += [f"> ⚠️ {plain(warning)}\n" for warning in checked.warnings]
     lines += ["| | assertion | found |", "|---|---|---|"]
     for assertion in (*checked.failed, *(a for a in checked.assertions if a.holds)):
-        lines.append(f"| {_WORDS[assertion.holds]} | {_plain(assertion.text)} | {_plain(assertion.found)} |")
+        lines.append(f"| {_WORDS[assertion.holds]} | {plain(assertion.text)} | {plain(assertion.found)} |")
     return "\n".join(lines) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that no Markdown reads as more, on one line."""
     return _MARKUP.sub(lambda m: f"&#{ord(m[0])};", " ".join(clean(text).split()))

@@ -188,6 +188,12 @@ class Report:
         figures = {**dict.fromkeys(("value", "low", "high"), "float64"), "n": "Int64"}
         return pd.DataFrame(rows, columns=columns).astype(figures)
 
+    def model_card(self) -> str:
+        """Text of a model card of Hugging Face: metadata with the headline as `model-index`, findings and limits."""
+        from uncork.report.card import render
+
+        return render(self)
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from uncork.report.notebook import render
