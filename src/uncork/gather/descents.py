@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,20 +34,22 @@ from uncork.data.carve import folds
 from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
 from uncork.gather._matrix import sample
-from uncork.gather.forward import forward
-from uncork.models.adapt import as_model
 from uncork.models.clock import side_by_side
 from uncork.models.tensors import call, place, reference, to_tensors
 from uncork.models.torch_model import TorchModel, evaluating
+from uncork.schema.artifacts import PassData
 from uncork.schema.descents import SHARES, Descents, DescentsData
-from uncork.schema.errors import BadInput, MissingExtra, Unavailable, UncorkError
+from uncork.schema.errors import BadInput, MissingExtra, Unavailable
 from uncork.schema.seeds import generator, integer_seed
 from uncork.stats.means import mean
 from uncork.train.curvature import hessian_product, lanczos, trace_samples
-from uncork.train.loop import fit
 from uncork.train.losses import Targets
 from uncork.train.optimizers import make_optimizer
 from uncork.train.recipe import Recipe
+from uncork.train.tuned import fitted_net
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 SEEDS = 5
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -90,26 +92,24 @@ def gather(request: Descents, context: Context) -> DescentsData:
         held = folds(train, 5, integer_seed(context.seed, "descents"), stratify=setting.task == "classification") == 0
     except BadInput as why:
         raise Unavailable(f"train is too small to choose learning rates inside it: {why}") from None
-    seed, known = integer_seed(context.seed, "descents", "screen"), train.subset(~held)
+    seed, known, screening = integer_seed(context.seed, "descents", "screen"), train.subset(~held), train.subset(held)
 
-    def screen(rates: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    def screen(rates: np.ndarray) -> Float[np.ndarray, "m t rows"]:
         jobs = [
-            (r.replace(lr=rate), known, train.subset(held), seed, int(n), setting)
+            (r.replace(lr=rate), known, screening, seed, int(n), setting)
             for r, own_rates, n in zip(recipes.values(), rates.tolist(), steps, strict=True)
             for rate in own_rates
         ]
-        return context.fan(_losses, jobs)
+        return np.array(context.fan(_losses, jobs)).reshape(*rates.shape, len(screening))
 
     usual = np.array([[r.lr] for r in recipes.values()])
-    found = screen(usual * FACTORS)
-    first = np.array([loss for loss, _ in found]).reshape(len(usual), len(FACTORS), -1)
+    first = screen(usual * FACTORS)
     more = usual * np.array(MORE)[first.mean(axis=2).argmin(axis=1)]
-    second = np.array([loss for loss, _ in screen(more)]).reshape(*more.shape, -1)
-    rates, losses = np.hstack([usual * FACTORS, more]), np.concatenate([first, second], axis=1)
+    rates, losses = np.hstack([usual * FACTORS, more]), np.concatenate([first, screen(more)], axis=1)
     screened = losses.mean(axis=2)
     chosen = screened.argmin(axis=1)
-    clusters = next((each for loss, each in found if np.isfinite(loss).all()), found[0][1])
-    behind = np.array([_behind(own, best, clusters) for own, best in zip(losses, chosen, strict=True)])
+    groups = None if screening.groups is None else np.unique(screening.groups, return_inverse=True)[1]
+    behind = np.array([_behind(own, best, groups) for own, best in zip(losses, chosen, strict=True)])
     if not np.isfinite(screened[0]).any():
         raise Unavailable(
             "the recipe diverges at its own learning rate, and from a 27th to three times of it: lower lr"
@@ -135,7 +135,7 @@ def gather(request: Descents, context: Context) -> DescentsData:
         for s in range(SEEDS)
         for share in SHARES
     ]
-    means = [loss.mean() for loss, _ in context.fan(_losses, jobs)]
+    means = [loss.mean() for loss in context.fan(_losses, jobs)]
     loss = np.array(means).reshape(len(finalists), SEEDS, len(SHARES))
     return DescentsData(
         names=tuple(names),
@@ -192,19 +192,18 @@ def _step(recipe: Recipe, train: Split, setting: _Setting) -> Callable[[], None]
 
 def _losses(
     recipe: Recipe, train: Split, judged: Split, seed: int, steps: int, setting: _Setting
-) -> tuple[np.ndarray, np.ndarray]:
-    """(loss of each row of `judged` after so many steps, infinite where training diverged; clusters of the rows)."""
-    try:
-        module = fit(recipe, train, seed=seed, steps=steps, preprocess=setting.preprocess).module
-        passed = forward(as_model(module, setting.task, preprocess=setting.preprocess), judged)
-        return passed.loss.astype(np.float64), passed.clusters
-    except UncorkError as error:
-        if isinstance(error, BadInput) and "NaN or inf" not in str(error):
-            raise
-        return np.full(len(judged), np.inf), np.arange(len(judged))
+) -> Float[np.ndarray, " n"]:
+    """Loss of each row of `judged` after so many steps, infinite where training diverged."""
+    outputs, _ = fitted_net(recipe, train, judged, steps, setting.task, seed, setting.preprocess)
+    if outputs is None:
+        return np.full(len(judged), np.inf)
+    assert judged.y is not None
+    make = PassData.of_logits if setting.task == "classification" else PassData.of_values
+    loss: Float[np.ndarray, " n"] = make(outputs, judged.y).loss.astype(np.float64)
+    return loss
 
 
-def _behind(losses: np.ndarray, best: int, clusters: np.ndarray) -> np.ndarray:
+def _behind(losses: np.ndarray, best: int, clusters: np.ndarray | None) -> np.ndarray:
     """(t,) standard errors of what each of (t, rows) losses is behind the best, by row."""
     found = [
         mean(one - losses[best], clusters=clusters, unit="").se if np.isfinite(one).all() else None for one in losses

@@ -30,17 +30,16 @@ from torch import nn
 from uncork.data.split import Split
 from uncork.gather._contract import Context, gatherer
 from uncork.gather._matrix import sample
-from uncork.models.adapt import as_model
 from uncork.models.base import logits_of
 from uncork.models.clock import side_by_side
 from uncork.models.tensors import call, place, reference, to_tensors
 from uncork.models.torch_model import TorchModel, evaluating
-from uncork.schema.errors import BadInput, Unavailable, UncorkError
+from uncork.schema.errors import Unavailable, UncorkError
 from uncork.schema.idle_parts import IdleParts, IdlePartsData
 from uncork.schema.seeds import integer_seed
-from uncork.train.loop import fit
 from uncork.train.parts import Without, WithoutDropout, blocks, drops, passed_over
 from uncork.train.recipe import Recipe
+from uncork.train.tuned import fitted_net
 
 ROWS, MOST, TRAINED, ROUNDS, BATCH = 2048, 24, 6, 20, 32
 
@@ -116,8 +115,8 @@ def _retrained(
     arms, why = _arms(recipe, names)
     seeds = [integer_seed(context.seed, "idle-parts", s) for s in range(request.seeds)]
     task, preprocess = context.facts.task, context.subject.preprocess
-    jobs = [(r, train, judged, seed, task, preprocess) for r in (recipe, *arms.values()) for seed in seeds]
-    done = context.fan(_outputs, jobs)
+    jobs = [(r, train, judged, None, task, seed, preprocess) for r in (recipe, *arms.values()) for seed in seeds]
+    done = [None if out is None else out.reshape(len(judged), -1) for out, _ in context.fan(fitted_net, jobs)]
     by_arm = [done[i : i + len(seeds)] for i in range(0, len(done), len(seeds))]
     if any(out is None for out in by_arm[0]):
         return (), none, {"arms": "the recipe itself diverged: lower lr"}
@@ -148,17 +147,3 @@ def _arms(recipe: Recipe, names: list[str]) -> tuple[dict[str, Recipe], dict[str
     for name in (n for n in names[:TRAINED] if n in own):
         found[f"block {name}"] = recipe.replace(build=Without(recipe.build, name))
     return found, why
-
-
-def _outputs(
-    recipe: Recipe, train: Split, judged: Split, seed: int, task: str, preprocess: Callable[[Any], Any] | None
-) -> np.ndarray | None:
-    """Of a model trained by the recipe, on `judged`; None where training diverged."""
-    try:
-        module = fit(recipe, train, seed=seed, preprocess=preprocess).module
-    except BadInput:
-        raise
-    except UncorkError:
-        return None
-    out = logits_of(as_model(module, task, preprocess=preprocess), judged)
-    return out if np.isfinite(out).all() else None

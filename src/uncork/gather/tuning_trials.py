@@ -30,17 +30,15 @@ from uncork.data.split import Split
 from uncork.derived.confidence import outputs
 from uncork.gather._contract import Context, gatherer
 from uncork.gather._matrix import sample
-from uncork.models.adapt import as_model
-from uncork.models.base import logits_of
 from uncork.schema.artifacts import PassData
-from uncork.schema.errors import BadInput, MissingExtra, Unavailable, UncorkError
+from uncork.schema.errors import BadInput, MissingExtra, Unavailable
 from uncork.schema.metric import Metric
 from uncork.schema.seeds import generator, integer_seed
 from uncork.schema.tuning_trials import TuningTrials, TuningTrialsData
 from uncork.stats.score import influence
 from uncork.train.importance import ped_anova
-from uncork.train.loop import fit
 from uncork.train.recipe import Recipe
+from uncork.train.tuned import fitted_net
 
 NAMES = ("learning rate", "weight decay", "batch size")
 SPAN, SIZES = 30.0, (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -78,11 +76,11 @@ def gather(request: TuningTrials, context: Context) -> TuningTrialsData:
     validation = context.split("validation")
     judged = validation.subset(sample(validation, ROWS, context.seed, "tuning-trials", "validation"))
     final = [
-        (r, train, judged, integer_seed(context.seed, "tuning-trials", "model", s), task, preprocess)
+        (r, train, judged, None, task, integer_seed(context.seed, "tuning-trials", "model", s), preprocess)
         for r in (recipe, tried[best])
         for s in range(request.seeds)
     ]
-    done = context.fan(_outputs, final)
+    done = [None if out is None else out.reshape(len(judged), -1) for out, _ in context.fan(fitted_net, final)]
     kept = np.zeros((2, 0, len(judged), 1)) if any(out is None for out in done) else np.array(done)
     importance, null, why_not = _importance(settings, worse, context.seed)
     return TuningTrialsData(
@@ -131,25 +129,11 @@ def _score(
     preprocess: Callable[[Any], Any] | None,
 ) -> float:
     """The metric on `held`, in its display unit; the worst there is where training diverged."""
-    out = _outputs(recipe, train, held, seed, task, preprocess)
+    out, _ = fitted_net(recipe, train, held, None, task, seed, preprocess)
     if out is None:
         return float("inf") * metric.sign
     assert held.y is not None
-    passed = PassData.of_logits(out, held.y) if task == "classification" else PassData.of_values(out[:, 0], held.y)
+    passed = PassData.of_logits(out, held.y) if task == "classification" else PassData.of_values(out, held.y)
     if metric.kind == "callable":
         return metric.scale * float(metric.spec(outputs(passed), passed.y))
     return metric.scale * influence(metric, passed)[0]
-
-
-def _outputs(
-    recipe: Recipe, train: Split, judged: Split, seed: int, task: str, preprocess: Callable[[Any], Any] | None
-) -> np.ndarray | None:
-    """Of a model trained by the recipe, on `judged`; None where training diverged or outputs are not finite."""
-    try:
-        module = fit(recipe, train, seed=seed, preprocess=preprocess).module
-    except BadInput:
-        raise
-    except UncorkError:
-        return None
-    out = logits_of(as_model(module, task, preprocess=preprocess), judged)
-    return out if np.isfinite(out).all() else None

@@ -6,6 +6,7 @@ Decisions hang on 64 bits there, and so they do here.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Said(NamedTuple):
         return self._replace(answered=kept if self.answered is None else kept & self.answered)
 
 
-class Step(nn.Module):
+class Step(nn.Module, ABC):
     """Something around `inner`."""
 
     def __init__(self, inner: nn.Module, **arrays: np.ndarray) -> None:
@@ -64,8 +65,9 @@ class Step(nn.Module):
         said: Said = self.inner(rows)
         return self.changed(said, rows)
 
+    @abstractmethod
     def changed(self, said: Said, rows: Rows) -> Said:
-        raise NotImplementedError
+        """What is said of the rows, after this."""
 
 
 def logarithm(p: torch.Tensor) -> torch.Tensor:

@@ -105,12 +105,8 @@ def check_layers(build: Callable[[], nn.Module]) -> None:
         # Without weights of its own a BatchNorm is no trainable module, which is all that Opacus looks at.
         if any(isinstance(part, _BatchNorm) for part in module.modules()):
             raise Unavailable("BatchNorm mixes the rows of a batch: let recipe.build use GroupNorm instead")
-        try:
-            errors = ModuleValidator.validate(module.train(), strict=False)
-            if not errors:
-                GradSampleModule(module).remove_hooks()
-        except NotImplementedError as error:  # of a layer with buffers, which the validator lets pass
-            errors = [error]
+        # The validator lets layers with buffers pass, of which the other has no gradients.
+        errors = ModuleValidator.validate(module.train(), strict=False) or GradSampleModule.validate(module)
         if errors:
             raise Unavailable(f"the net gives no gradients row by row: {str(errors[0]).strip().splitlines()[0]}")
 

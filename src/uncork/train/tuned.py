@@ -1,4 +1,4 @@
-"""The recipe by a few settings: as many as a rival family gets."""
+"""The recipe by other settings, trained and run on rows in one go."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ def fitted_net(
     recipe: Recipe,
     train: Split,
     fresh: Split,
-    steps: int,
+    steps: int | None,
     task: str,
     seed: int,
     preprocess: Callable[[Any], Any] | None,
 ) -> tuple[np.ndarray | None, float]:
-    """(outputs on `fresh`: logits (n, K) or values (n,), None where training diverged; seconds to fit)."""
+    """(outputs on `fresh`: logits (n, K) or values (n,), None where training diverged; seconds to fit).
+
+    `steps`: None for as many as the recipe takes.
+    """
     start = time.perf_counter()
     try:
         module = fit(recipe, train, seed=seed, steps=steps, preprocess=preprocess).module
